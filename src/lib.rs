@@ -6,6 +6,7 @@ pub mod error;
 pub mod geometry;
 pub mod io;
 pub mod model;
+pub mod ops;
 pub mod segmentation;
 pub mod session;
 pub mod volume;
