@@ -102,8 +102,8 @@ fn first_maximum<T: Float>(x: &[T], first: usize, [_, height, width]: [usize; 3]
     let mut best = (first, x[first]);
     for offset in [1, line, line + 1, plane, plane + 1, plane + line, plane + line + 1] {
         let value = x[first + offset];
-        // A NaN is unequal to itself; the first one wins.
-        #[allow(clippy::eq_op)]
+        // The first NaN wins.
+        #[expect(clippy::eq_op, reason = "a NaN is the only value unequal to itself")]
         if value > best.1 || (value != value && best.1 == best.1) {
             best = (first + offset, value);
         }

@@ -135,7 +135,7 @@ mod tests {
 
     use candle_core::Var;
 
-    use super::super::testing::{assert_gradients, difference, flat, random};
+    use super::super::testing::{assert_gradients, bits, difference, flat, random};
     use super::*;
 
     /// Parameters by name, in variables.
@@ -243,19 +243,14 @@ mod tests {
             eprintln!("SKIPPED: the shared data folder is not there ({}): set SPINECT_SHARED", shared.display());
             return;
         }
-        let tensors = candle_core::safetensors::load(shared.join("golden/tiny.safetensors"), &Device::Cpu).unwrap();
-        let variables = Variables(tensors.into_iter().map(|(name, tensor)| (name, Var::from_tensor(&tensor).unwrap())).collect());
-        let mut architecture = small().0;
-        architecture.channels = vec![4, 8, 16, 32, 64];
-        architecture.convs_per_stage = 2;
-        let Norm::Batch { layers, .. } = &mut architecture.norm;
-        *layers = variables.0.keys().filter_map(|name| name.strip_suffix(".norm.weight")).map(str::to_owned).collect();
+        let model = Model::from_file(&shared.join("golden/tiny.safetensors")).unwrap();
         let golden = candle_core::safetensors::load(shared.join("golden/patch.safetensors"), &Device::Cpu).unwrap();
         let x = golden["input"].unsqueeze(0).unwrap().unsqueeze(0).unwrap();
-        let logits = evaluate(&architecture, &variables, &x).unwrap();
+        let logits = forward(&model, &x).unwrap();
         assert!(difference(&flat(&logits), &flat(&golden["logits"])) < 1e-5);
-        let probabilities = candle_nn::ops::softmax(&logits, 1).unwrap();
-        assert_eq!(probabilities.dims(), [1, 3, 32, 64, 64]);
-        assert!(difference(&flat(&probabilities), &flat(&golden["probabilities"])) < 1e-5);
+        let result = probabilities(&model, &x).unwrap();
+        assert_eq!(result.dims(), [1, 3, 32, 64, 64]);
+        assert!(difference(&flat(&result), &flat(&golden["probabilities"])) < 1e-5);
+        assert_eq!(bits(&probabilities(&model, &x).unwrap()), bits(&result));
     }
 }
