@@ -8,6 +8,7 @@ mod float_state;
 pub mod geometry;
 pub mod io;
 pub mod model;
+pub mod ops;
 pub mod pipeline;
 pub mod segmentation;
 pub mod session;
