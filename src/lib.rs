@@ -2,7 +2,9 @@
 
 #![warn(missing_docs)]
 
+pub mod capi;
 pub mod error;
+mod float_state;
 pub mod geometry;
 pub mod io;
 pub mod model;

@@ -2,6 +2,8 @@
 
 use std::ops::{BitOr, BitOrAssign};
 
+use crate::geometry::{Geometry, OBLIQUITY_WARNING_DEGREES, SHEAR_WARNING_DEGREES};
+
 /// A set of warnings. The bits are those of the C ABI (`SPINECT_WARNING_*`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Warnings(pub u64);
@@ -35,6 +37,18 @@ warnings! {
 }
 
 impl Warnings {
+    /// What the geometry of a volume alone gives reason to warn of: shear, and obliquity (method.md 1.2).
+    pub fn of_geometry(geometry: &Geometry) -> Warnings {
+        let mut warnings = Warnings::default();
+        if geometry.shear_degrees() > SHEAR_WARNING_DEGREES {
+            warnings |= Warnings::SHEARED;
+        }
+        if geometry.obliquity_degrees() > OBLIQUITY_WARNING_DEGREES {
+            warnings |= Warnings::SPACING;
+        }
+        warnings
+    }
+
     /// Whether no warning is set.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
