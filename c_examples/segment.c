@@ -75,12 +75,12 @@ int main(int argc, char **argv) {
   int exit_status = EXIT_FAILURE;
 
   if (spinect_session_create(&config, &session) != SPINECT_OK) complain("creating the session");
-  else if (spinect_session_load_weights(session, argv[1]) != SPINECT_OK) complain(argv[1]);
-  else if (spinect_image_read(argv[2], NULL, &image) != SPINECT_OK) complain(argv[2]);
-  else if (spinect_image_view(image, &volume) != SPINECT_OK) complain(argv[2]);
+  else if (spinect_session_load_weights(session, argv[1]) != SPINECT_OK) complain("loading the model");
+  else if (spinect_image_read(argv[2], NULL, &image) != SPINECT_OK) complain("reading the image");
+  else if (spinect_image_view(image, &volume) != SPINECT_OK) complain("viewing the image");
   else if (spinect_session_segment(session, &volume, &run, &segmentation) != SPINECT_OK) complain("segmenting");
   else if (!print_result(segmentation)) complain("describing the result");
-  else if (spinect_segmentation_write(segmentation, argv[3]) != SPINECT_OK) complain(argv[3]);
+  else if (spinect_segmentation_write(segmentation, argv[3]) != SPINECT_OK) complain("writing the result");
   else exit_status = EXIT_SUCCESS;
 
   spinect_segmentation_free(segmentation); /* freeing NULL does nothing */

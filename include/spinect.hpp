@@ -157,7 +157,7 @@ public:
   const spinect_volume* get() const noexcept { return &view_; }
   /// The number of voxels.
   std::size_t size() const noexcept {
-    return static_cast<std::size_t>(view_.dims[0]) * static_cast<std::size_t>(view_.dims[1]) * static_cast<std::size_t>(view_.dims[2]);
+    return static_cast<std::size_t>(view_.dims[0] * view_.dims[1] * view_.dims[2]);
   }
   /// Orientation, spacing and warnings, without segmenting anything.
   spinect_volume_info check() const {
@@ -175,7 +175,8 @@ private:
 /// `voxels` may be null where only the shape matters: `view<std::int16_t>(nullptr, …)`. `ijk_to_world` is row major and
 /// maps the index of a voxel's center to mm in `space`.
 template <typename Voxel>
-volume view(const Voxel* voxels, const std::array<std::uint64_t, 3>& dims, const std::array<double, 16>& ijk_to_world, world space) noexcept {
+volume view(const Voxel* voxels, const std::array<std::uint64_t, 3>& dims, const std::array<double, 16>& ijk_to_world,
+            world space) noexcept {
   auto c = sized<spinect_volume>();
   c.voxel_type = voxel_type<Voxel>::value;
   c.voxels = voxels;
