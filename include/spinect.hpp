@@ -137,21 +137,25 @@ class volume {
 public:
   /// A view as the C ABI writes it.
   explicit volume(const spinect_volume& view) noexcept : view_(view) {}
-  /// Stored number · slope + intercept = Hounsfield units. Without this the voxels are Hounsfield units already.
-  volume& rescale(double slope, double intercept) noexcept {
-    view_.rescale_slope = slope;
-    view_.rescale_intercept = intercept;
-    return *this;
+  /// The same voxels, where stored number · slope + intercept = Hounsfield units. Without this they are Hounsfield units.
+  [[nodiscard]] volume with_rescale(double slope, double intercept) const noexcept {
+    volume result = *this;
+    result.view_.rescale_slope = slope;
+    result.view_.rescale_intercept = intercept;
+    return result;
   }
-  /// Bytes from a voxel to its neighbor along i, j, k; may be negative. Without this the voxels are packed, i fastest.
-  volume& strides(const std::array<std::int64_t, 3>& bytes) noexcept {
-    std::copy(bytes.begin(), bytes.end(), view_.strides);
-    return *this;
+  /// The same with these bytes from a voxel to its neighbor along i, j, k; may be negative. Without this the voxels are
+  /// packed, i fastest.
+  [[nodiscard]] volume with_strides(const std::array<std::int64_t, 3>& bytes) const noexcept {
+    volume result = *this;
+    std::copy(bytes.begin(), bytes.end(), result.view_.strides);
+    return result;
   }
-  /// Where the voxels are: SPINECT_MEMORY_HOST or SPINECT_MEMORY_CUDA.
-  volume& memory(std::int32_t memory) noexcept {
-    view_.memory = memory;
-    return *this;
+  /// The same with voxels in this memory: SPINECT_MEMORY_HOST (also without this) or SPINECT_MEMORY_CUDA.
+  [[nodiscard]] volume with_memory(std::int32_t memory) const noexcept {
+    volume result = *this;
+    result.view_.memory = memory;
+    return result;
   }
   /// The C struct, as long as this lives.
   const spinect_volume* get() const noexcept { return &view_; }
@@ -170,7 +174,7 @@ private:
   spinect_volume view_;
 };
 
-/// A view of packed voxels (i fastest) that are Hounsfield units; `rescale` and `strides` change that.
+/// A view of packed voxels (i fastest) that are Hounsfield units; `with_rescale` and `with_strides` change that.
 ///
 /// `voxels` may be null where only the shape matters: `view<std::int16_t>(nullptr, …)`. `ijk_to_world` is row major and
 /// maps the index of a voxel's center to mm in `space`.

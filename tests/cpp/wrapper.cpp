@@ -113,12 +113,12 @@ void a_moved_from_handle_is_empty() {
 
 void a_view_describes_its_volume() {
   const auto input = voxels();
-  auto volume = spinect::view(input.data(), dims, affine, spinect::world::ras);
+  const auto volume = spinect::view(input.data(), dims, affine, spinect::world::ras);
   CHECK(volume.get()->voxel_type == SPINECT_VOXEL_INT16 && volume.size() == input.size());
   const auto info = volume.check();
   CHECK(std::string(info.orientation) == "LPS");
   CHECK(info.spacing_mm[0] == 1 && info.spacing_mm[1] == 1 && info.spacing_mm[2] == 1.5);
-  CHECK(status_of([&] { (void)volume.rescale(0, -1024).check(); }) == SPINECT_ERROR_INVALID_ARGUMENT);
+  CHECK(status_of([&] { (void)volume.with_rescale(0, -1024).check(); }) == SPINECT_ERROR_INVALID_ARGUMENT);
   const auto shape = spinect::view<float>(nullptr, dims, affine, spinect::world::lps);
   CHECK(shape.get()->voxel_type == SPINECT_VOXEL_FLOAT32 && std::string(shape.check().orientation) == "RAS");
   const std::array<double, 16> flat{};
@@ -196,7 +196,7 @@ void every_way_to_segment_gives_the_same_labels(spinect::session& session, const
   for (std::size_t n = 0; n < input.size(); ++n) {
     spread[2 * n] = static_cast<std::int16_t>(input[n] + 1000);
   }
-  auto strided = spinect::view(spread.data(), dims, affine, spinect::world::ras).strides({4, 160, 5760}).rescale(1, -1000);
+  const auto strided = spinect::view(spread.data(), dims, affine, spinect::world::ras).with_strides({4, 160, 5760}).with_rescale(1, -1000);
   const auto from_strided = session.segment(strided);
   CHECK(std::equal(expected.begin(), expected.end(), from_strided.labels().begin(), from_strided.labels().end()));
 
