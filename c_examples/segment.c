@@ -65,8 +65,9 @@ int main(int argc, char **argv) {
     fprintf(stderr, "usage: %s MODEL INPUT.nii.gz OUTPUT.nii.gz\n", argv[0]);
     return 2;
   }
-  /* A struct is zero but for its size: every field left at 0 means the default. */
+  /* Every field that is left at 0 means the default; the size says which version of the struct this is. */
   spinect_session_config config = {.struct_size = sizeof config};
+  spinect_image_config how = {.struct_size = sizeof how};
   spinect_run run = {.struct_size = sizeof run, .progress = show_progress};
   spinect_volume volume = {.struct_size = sizeof volume};
   spinect_session *session = NULL;
@@ -76,7 +77,7 @@ int main(int argc, char **argv) {
 
   if (spinect_session_create(&config, &session) != SPINECT_OK) complain("creating the session");
   else if (spinect_session_load_weights(session, argv[1]) != SPINECT_OK) complain("loading the model");
-  else if (spinect_image_read(argv[2], NULL, &image) != SPINECT_OK) complain("reading the image");
+  else if (spinect_image_read(argv[2], &how, &image) != SPINECT_OK) complain("reading the image");
   else if (spinect_image_view(image, &volume) != SPINECT_OK) complain("viewing the image");
   else if (spinect_session_segment(session, &volume, &run, &segmentation) != SPINECT_OK) complain("segmenting");
   else if (!print_result(segmentation)) complain("describing the result");

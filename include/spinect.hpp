@@ -41,7 +41,7 @@ inline std::string version() { return spinect_version(); }
 inline std::uint32_t abi_version() noexcept { return spinect_abi_version(); }
 /// Features, commit, target and the instruction sets in use.
 inline std::string build_info() { return spinect_build_info(); }
-/// The name of a status, for example "SPINECT_ERROR_BUSY".
+/// The name of a status, for example "BUSY".
 inline std::string status_name(spinect_status status) { return spinect_status_name(status); }
 /// This thread's last failure in words.
 inline std::string last_error() {

@@ -132,11 +132,18 @@ fn a_result_describes_itself() {
 }
 
 #[test]
+fn what_is_not_built_in_says_so() {
+    passes("unsupported");
+}
+
+#[test]
+#[ignore = "reviewed label maps and distances are not built in yet"]
 fn a_reviewed_label_map_answers_queries() {
     passes("queries");
 }
 
 #[test]
+#[ignore = "surfaces are not built in yet"]
 fn a_surface_encloses_its_label() {
     passes("surfaces");
 }
