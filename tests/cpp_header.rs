@@ -34,7 +34,7 @@ fn every_function_of_the_c_header_is_reachable() {
     let (c, cpp) = (read("spinect.h"), read("spinect.hpp"));
     let code: String = c.lines().filter(|line| !line.trim_start().starts_with(['*', '/'])).collect::<Vec<_>>().join("\n");
     let declared = functions(&code);
-    assert!(declared.len() >= 50, "the C header declares {} functions: {declared:?}", declared.len());
+    assert!(declared.len() >= 46, "ABI 1 has 46 functions, the C header declares {} functions: {declared:?}", declared.len());
     // Frees are not called but named, as the handles' template arguments.
     let missing: Vec<_> = declared.iter().filter(|name| !mentions(&cpp, name)).collect();
     assert!(missing.is_empty(), "spinect.hpp does not use {missing:?}");

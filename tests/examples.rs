@@ -164,6 +164,7 @@ fn valgrind_is_clean_on_segment_c() {
     let (model, input, result) = (fixtures::small_model(&folder), fixtures::small_volume(&folder), folder.join("labels.nii.gz"));
     let mut command = Command::new("valgrind");
     command.args(["--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite,possible"]);
+    command.arg(format!("--suppressions={}", common::root().join("tests/valgrind.supp").display()));
     let output = command.arg(&program).args([&model, &input, &result]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(result.exists());

@@ -1,4 +1,5 @@
 //! A small model and a small volume, made through the Rust API, for tests that run clients.
+#![allow(dead_code)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
