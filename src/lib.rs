@@ -2,6 +2,7 @@
 
 #![warn(missing_docs)]
 
+pub mod capi;
 pub mod engine;
 pub mod error;
 mod float_state;
