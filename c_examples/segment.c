@@ -23,7 +23,7 @@ static void complain(const char *step) {
 /* Told how far the run is, on this very thread; anything but 0 would cancel it. */
 static int32_t show_progress(double fraction, const char *stage, void *user_data) {
   (void)user_data;
-  fprintf(stderr, "\r%-8s %3.0f %%%s", stage, 100 * fraction, fraction < 1 ? "" : "\n");
+  fprintf(stderr, "%-8s %3.0f %%%c", stage, 100 * fraction, fraction < 1 ? '\r' : '\n');
   return 0;
 }
 

@@ -60,7 +60,7 @@ int main(int argc, char** argv) {
     const auto image = spinect::image::read(argv[2]);
     spinect::run run;
     run.progress = [](double fraction, const char* stage) {
-      std::fprintf(stderr, "\r%-8s %3.0f %%%s", stage, 100 * fraction, fraction < 1 ? "" : "\n");
+      std::fprintf(stderr, "%-8s %3.0f %%%c", stage, 100 * fraction, fraction < 1 ? '\r' : '\n');
       return spinect::flow::proceed;
     };
     const auto segmentation = session.segment(image.view(), run);
