@@ -3,13 +3,17 @@
 #![warn(missing_docs)]
 
 pub mod capi;
+pub mod engine;
 pub mod error;
 mod float_state;
 pub mod geometry;
 pub mod io;
 pub mod model;
+pub mod ops;
+pub mod pipeline;
 pub mod segmentation;
 pub mod session;
+mod threads;
 pub mod volume;
 
 pub use error::{Error, ErrorKind, Result};

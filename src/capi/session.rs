@@ -187,11 +187,11 @@ pub unsafe extern "C" fn spinect_session_free(session: *mut spinect_session) {
             return Ok(());
         }
         let last = enter_to_free(session)?;
-        last.interrupt();
+        last.close();
         // A call that entered before but had not begun its run yet must hear it too: so again, until all have left.
         while !last.is_alone() && !in_callback() {
             std::thread::sleep(Duration::from_millis(1));
-            last.interrupt();
+            last.close();
         }
         Ok(())
     });
