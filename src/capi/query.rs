@@ -1,7 +1,8 @@
 //! Questions to a result: what lies at a point, how far a structure is from a point or a tool.
 
 use super::handle::enter;
-use super::segmentation::{later, spinect_segmentation};
+use super::segment::spinect_segmentation;
+use super::segmentation::later;
 use super::status::{border, fail, require, spinect_status};
 use super::structs::{Output, layout};
 use super::volume::world;

@@ -2,16 +2,23 @@
 
 use std::mem::MaybeUninit;
 
-use super::handle::{Shared, check_alive, enter, enter_exclusively, vacancy};
+use super::handle::{Shared, check_alive, enter, enter_exclusively, handle, vacancy};
 use super::image::{owner, spinect_image, with_placement_of};
 use super::run::{self, spinect_run};
-use super::segmentation::spinect_segmentation;
 use super::session::spinect_session;
 use super::status::{border, border_for_callback, fail, require, spinect_status};
 use super::structs::read;
 use super::volume::{self, shape, spinect_volume};
 use crate::error::{Error, ErrorKind, Result};
+use crate::segmentation::Segmentation;
 use crate::volume::Volume;
+
+/// A label map in the geometry of the volume it came from, with statistics, confidence and provenance. Freed with
+/// `spinect_segmentation_free`.
+pub struct spinect_segmentation {
+    _opaque: [u8; 0],
+}
+handle!(spinect_segmentation => Segmentation, 0xa4);
 
 /// The checked volume and run of a segmentation.
 struct Request<'a> {

@@ -2,22 +2,15 @@
 
 use std::ffi::c_char;
 
-use super::handle::{enter, free, handle};
+use super::handle::{enter, free};
 use super::library::COMMIT;
+use super::segment::spinect_segmentation;
 use super::status::{border, border_or, fail, require, spinect_status};
 use super::structs::{Output, layout, path, read, text};
-use super::volume::Values;
-use super::volume::spinect_volume;
+use super::volume::{Values, spinect_volume};
 use crate::error::{Error, ErrorKind};
 use crate::model::Code;
-use crate::segmentation::{Label, Segmentation};
-
-/// A label map in the geometry of the volume it came from, with statistics, confidence and provenance. Freed with
-/// `spinect_segmentation_free`.
-pub struct spinect_segmentation {
-    _opaque: [u8; 0],
-}
-handle!(spinect_segmentation => Segmentation, 0xa4);
+use crate::segmentation::Label;
 
 /// A label: what it stands for, and how much of it was found. Background is a label like any other.
 #[repr(C)]

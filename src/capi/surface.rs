@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use std::ffi::c_char;
 
 use super::handle::{enter, free, handle};
-use super::segmentation::{later, spinect_segmentation};
+use super::segment::spinect_segmentation;
+use super::segmentation::later;
 use super::status::{border, border_or, fail, require, spinect_status};
 use super::structs::{layout, read};
 use super::volume::world;

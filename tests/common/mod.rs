@@ -52,15 +52,18 @@ pub fn library_dir() -> &'static Path {
     DIR.get_or_init(|| {
         let test = env::current_exe().expect("the test program has a path");
         let built = test.parent().expect("the test program lies in a folder");
-        let dir = scratch_dir().join(format!("library-{}", std::process::id()));
+        // Another profile has its own libraries.
+        let profile = built.parent().and_then(Path::file_name).unwrap_or_default();
+        let dir = scratch_dir().join("library").join(profile);
         std::fs::create_dir_all(&dir).expect("the scratch folder can be written");
-        for (name, link) in
-            [("libspinect.so", "libspinect.so"), ("libspinect.so", "libspinect.so.1"), ("libspinect.a", "libspinect.a")]
-        {
+        for (name, link) in [("libspinect.so", "libspinect.so"), ("libspinect.so", "libspinect.so.1"), ("libspinect.a", "libspinect.a")] {
             let target = built.join(name);
             assert!(target.exists(), "{} was not built", target.display());
-            let _ = std::fs::remove_file(dir.join(link));
-            std::os::unix::fs::symlink(target, dir.join(link)).expect("a link can be made");
+            // Another test program may do the same at this moment: a rename is whole or not at all.
+            let draft = dir.join(format!("{link}.{}", std::process::id()));
+            let _ = std::fs::remove_file(&draft);
+            std::os::unix::fs::symlink(target, &draft).expect("a link can be made");
+            std::fs::rename(&draft, dir.join(link)).expect("a link can be renamed");
         }
         dir
     })
@@ -101,7 +104,7 @@ pub fn compile_with(sources: &[&Path], language: Language, link: Link, out_name:
     let libraries = library_dir();
     match link {
         Link::Shared => {
-            command.arg("-L").arg(libraries).arg("-lspinect");
+            command.arg("-L").arg(libraries).arg("-lspinect").arg("-lm");
             command.arg(format!("-Wl,-rpath,{}", libraries.display()));
         }
         Link::Static => {

@@ -1,0 +1,2 @@
+/* The layout of ABI 1 in C99. */
+#include "layout.h"

@@ -1,0 +1,2 @@
+/* The layout of ABI 1 in C++17. */
+#include "layout.h"
