@@ -242,7 +242,7 @@ impl Session {
     /// model; [`ErrorKind::Busy`].
     pub fn load_weights(&self, path: &Path) -> Result<()> {
         let work = self.begin()?;
-        self.load(work, Model::from_file(path).map_err(|error| error.context(path.display()))?)
+        self.load(work, Model::from_file(path)?)
     }
 
     /// Loads a model file that is already in memory. A failed load keeps the previous model.

@@ -28,6 +28,17 @@ impl Tally {
     /// Nothing counted yet.
     pub const EMPTY: Tally = Tally { voxels: 0, index_sums: [0; 3], min: [u64::MAX; 3], max: [0; 3], confidence: 0.0 };
 
+    /// Counts a voxel (i, j, k).
+    fn count(&mut self, index: [usize; 3], confidence: f32) {
+        self.voxels += 1;
+        self.confidence += f64::from(confidence);
+        for (axis, index) in index.map(|n| n as u64).into_iter().enumerate() {
+            self.index_sums[axis] += index;
+            self.min[axis] = self.min[axis].min(index);
+            self.max[axis] = self.max[axis].max(index);
+        }
+    }
+
     /// Both together.
     #[must_use]
     pub fn and(self, other: &Tally) -> Tally {
@@ -114,15 +125,7 @@ pub fn restore(winners: &Winners, map: LabelMap<'_>, tallies: &mut Tallies, pool
                     let model = base + offsets[0][i] as usize;
                     let channel = usize::from(winners.channels[model]);
                     row[i] = MaybeUninit::new(values[channel]);
-                    let index = [i as u64, j as u64, k as u64];
-                    let tally = &mut tally[channel];
-                    tally.voxels += 1;
-                    tally.confidence += f64::from(winners.confidence[model]);
-                    for axis in 0..3 {
-                        tally.index_sums[axis] += index[axis];
-                        tally.min[axis] = tally.min[axis].min(index[axis]);
-                        tally.max[axis] = tally.max[axis].max(index[axis]);
-                    }
+                    tally[channel].count([i, j, k], winners.confidence[model]);
                 }
             }
         }

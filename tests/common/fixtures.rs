@@ -13,10 +13,7 @@ pub const DIMS: [usize; 3] = [40, 36, 20];
 
 /// Writes an untrained model of few channels and small windows: quick, even under valgrind.
 pub fn small_model(folder: &Path) -> PathBuf {
-    let mut config = Config::spinect(&[2, 4, 8]);
-    config.window.size = [16, 32, 32];
-    config.window.stride = [10, 20, 20];
-    let model = Model::untrained(config, 1).expect("the configuration is valid");
+    let model = Model::untrained(small_config(), 1).expect("the configuration is valid");
     let path = folder.join("small.safetensors");
     fs::write(&path, model.to_bytes().expect("the model fits into memory")).expect("the scratch folder can be written");
     path
@@ -36,4 +33,38 @@ pub fn small_volume(folder: &Path) -> PathBuf {
     let path = folder.join("small.nii.gz");
     write_image(&Volume::from_slice(&voxels, geometry).expect("a volume"), &path).expect("the scratch folder can be written");
     path
+}
+
+/// An untrained model of few channels and small windows.
+pub fn small_config() -> Config {
+    let mut config = Config::spinect(&[4, 8, 16]);
+    config.window.size = [16, 32, 32];
+    config.window.stride = [10, 20, 20];
+    config
+}
+
+/// A volume of seeded noise between fat and bone, so that no two windows are alike; 1 mm, oblique enough to count.
+pub struct Noise {
+    /// Hounsfield units, i fastest.
+    pub voxels: Vec<i16>,
+    geometry: Geometry,
+}
+
+impl Noise {
+    /// Noise of these dimensions.
+    pub fn new(dims: [usize; 3]) -> Self {
+        let mut state = 1u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % 1400
+        };
+        let voxels = (0..dims.iter().product()).map(|_| next() as i16 - 200).collect();
+        let affine = Affine([0.0, -1.1, 0.1, 30.0, -0.9, 0.0, 0.0, 20.0, 0.0, 0.1, 1.3, -40.0, 0.0, 0.0, 0.0, 1.0]);
+        Noise { voxels, geometry: Geometry { dims, ijk_to_world: affine, world: World::Ras } }
+    }
+
+    /// A view of it.
+    pub fn volume(&self) -> Volume<'_> {
+        Volume::from_slice(&self.voxels, self.geometry).expect("a volume")
+    }
 }
