@@ -5,6 +5,7 @@
 pub mod error;
 pub mod geometry;
 pub mod io;
+pub mod metrics;
 pub mod model;
 pub mod segmentation;
 pub mod session;
