@@ -1,6 +1,10 @@
 //! The configuration that a model file carries: architecture, preprocessing, window, labels.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The version of the model format that this library reads and writes.
+pub const FORMAT_VERSION: u32 = 1;
 
 /// Everything a model file says about itself except its tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,10 +66,21 @@ pub enum Norm {
     /// Batch normalization between convolution and activation.
     Batch {
         /// Added to the variance.
+        #[serde(deserialize_with = "naming_eps")]
         eps: f64,
         /// The convolutions that it follows, as `encoder.{level}.{convolution}` or `decoder.{level}.{convolution}`.
+        #[serde(deserialize_with = "naming_layers")]
         layers: Vec<String>,
     },
+}
+
+// An enum with a tag is buffered before it is read, so that the path of an error ends at the enum: these name the key.
+fn naming_eps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    f64::deserialize(deserializer).map_err(|error| D::Error::custom(format_args!("eps: {error}")))
+}
+
+fn naming_layers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Vec::deserialize(deserializer).map_err(|error| D::Error::custom(format_args!("layers: {error}")))
 }
 
 /// Activation functions.

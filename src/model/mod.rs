@@ -1,12 +1,22 @@
 //! What a model is: configuration, tensors, validation, hash. No arithmetic.
 
 mod config;
+mod header;
+mod init;
+mod layers;
+mod preset;
+mod read;
+#[cfg(test)]
+mod tests;
+mod validate;
+mod write;
 
-use std::path::Path;
+use std::collections::BTreeMap;
 
 pub use config::*;
+pub use layers::{Layer, LayerKind, TensorRole, TensorSpec};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// A tensor of a model: shape and values, row major, converted to f32.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,42 +27,37 @@ pub struct Tensor {
     pub data: Vec<f32>,
 }
 
-/// A model: what its file holds, checked.
-#[derive(Clone, Debug)]
+/// A model: what its file holds, checked. Whoever has one may rely on every rule of the model format.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     config: Config,
-}
-
-impl Config {
-    /// The paper's preset with these channels per level (`[32, 64, 128, 256, 512]` in the paper).
-    pub fn spinect(channels: &[usize]) -> Config {
-        let _ = channels;
-        todo!()
-    }
+    tensors: BTreeMap<String, Tensor>,
+    sha256: String,
 }
 
 impl Model {
-    /// Reads a model file whole into memory, then as [`from_bytes`](Self::from_bytes).
-    pub fn from_file(path: &Path) -> Result<Model> {
-        let _ = path;
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
+    /// A model from its parts, validated as a file's are; the hash is that of [`to_bytes`](Self::to_bytes).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel), naming the tensor or key that breaks a rule.
+    pub fn new(config: Config, tensors: BTreeMap<String, Tensor>) -> Result<Model> {
+        config.validate()?;
+        let specs: Vec<TensorSpec> = config.tensors().collect();
+        validate::check_shapes(&specs, &tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice())).collect())?;
+        for (spec, tensor) in specs.iter().filter_map(|spec| Some((spec, tensors.get(&spec.name)?))) {
+            let (found, needed) = (tensor.data.len(), spec.elements());
+            if found as u64 != needed {
+                return Err(validate::invalid(format!("tensor `{}` holds {found} values: its shape needs {needed}", spec.name)));
+            }
+            validate::check_values(spec, &tensor.data)?;
+        }
+        let sha256 = write::sha256(&config, &tensors)?;
+        Ok(Model { config, tensors, sha256 })
     }
 
-    /// Parses and validates a model file.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Model> {
-        let _ = bytes;
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
-    }
-
-    /// An untrained model: He-normal weights from a seed (method.md 5).
-    pub fn untrained(config: Config, seed: u64) -> Result<Model> {
-        let _ = (config, seed);
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
-    }
-
-    /// The model file's bytes (f32).
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
+    /// Takes the model apart, for example to train on: configuration, and tensors by name.
+    pub fn into_parts(self) -> (Config, BTreeMap<String, Tensor>) {
+        (self.config, self.tensors)
     }
 
     /// What the model says about itself.
@@ -62,17 +67,29 @@ impl Model {
 
     /// SHA-256 of the file, 64 lower-case hexadecimal digits.
     pub fn sha256(&self) -> &str {
-        todo!()
+        &self.sha256
     }
 
     /// Parameters as the paper's framework counts them: every number in the file.
     pub fn parameters(&self) -> u64 {
-        todo!()
+        self.config.parameters()
+    }
+
+    /// Whether the file declares, by `"clinical": true` in its provenance, that the model is meant for clinical use.
+    ///
+    /// Silence counts as no: a result of any other model carries a warning. The declaration is the model maker's;
+    /// this library cannot check it.
+    pub fn is_declared_clinical(&self) -> bool {
+        self.config.provenance.get("clinical") == Some(&serde_json::Value::Bool(true))
     }
 
     /// A tensor by its name in the file.
     pub fn tensor(&self, name: &str) -> Option<&Tensor> {
-        let _ = name;
-        todo!()
+        self.tensors.get(name)
+    }
+
+    /// Every tensor with its name in the file, in the order of the names.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 }
