@@ -2,13 +2,18 @@
 
 #![warn(missing_docs)]
 
+pub mod engine;
 pub mod error;
+mod float_state;
 pub mod geometry;
 pub mod io;
 pub mod metrics;
 pub mod model;
+pub mod ops;
+pub mod pipeline;
 pub mod segmentation;
 pub mod session;
+mod threads;
 pub mod volume;
 
 pub use error::{Error, ErrorKind, Result};

@@ -1,39 +1,35 @@
-//! Model + engine + pipeline = segment.
+//! Model + engine + pipeline = segment. Read from top to bottom: [`Session::run`] is the method.
 
+use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::time::{Duration, Instant};
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::segmentation::{Segmentation, Timings, Warnings};
+use crate::engine::control::Fraction;
+use crate::engine::cpu::CpuEngine;
+use crate::engine::cpu::kernels::Kernels;
+use crate::engine::plan::Plan;
+use crate::engine::{Control, Engine, Job, Memory};
+pub use crate::engine::{Device, Precision};
+use crate::error::{Error, ErrorKind, Result, try_vec};
+use crate::float_state::FloatState;
+use crate::geometry::Geometry;
+use crate::model::{Config, Model};
+use crate::pipeline::Region;
+use crate::pipeline::combine::Winners;
+use crate::pipeline::grid::{Grid, GridMap, model_dims};
+use crate::pipeline::restore::{LabelMap, Tallies, restore};
+use crate::pipeline::window::Windows;
+use crate::segmentation::{Label, Provenance, Segmentation, Statistics, Timings, Warnings};
+use crate::threads::{self, Pool};
 use crate::volume::Volume;
 
-/// Where the network runs. The numbers are those of the C ABI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[repr(i32)]
-pub enum Device {
-    /// CUDA where it works, else the CPU.
-    #[default]
-    Auto = 0,
-    /// The CPU.
-    Cpu = 1,
-    /// An NVIDIA GPU.
-    Cuda = 2,
-}
+mod fingerprint;
+mod region;
 
-/// The precision of the network's arithmetic. The numbers are those of the C ABI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[repr(i32)]
-pub enum Precision {
-    /// 32-bit floating point throughout.
-    #[default]
-    F32 = 0,
-    /// 16-bit inputs, 32-bit sums.
-    F16 = 1,
-    /// bfloat16 inputs, 32-bit sums.
-    Bf16 = 2,
-}
+pub use region::RegionOfInterest;
 
 /// How a session works.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,7 +76,7 @@ pub struct ModelInfo {
 /// Memory that a segmentation takes, at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryEstimate {
-    /// Bytes on the host, with the result, without the caller's volume.
+    /// Bytes on the host: session and result, without the caller's volume.
     pub host_bytes: u64,
     /// Bytes on the device; 0 on the CPU.
     pub device_bytes: u64,
@@ -123,16 +119,6 @@ pub enum Stage {
     Restore,
 }
 
-/// A box in the volume's world (mm): only the windows that touch it are computed, and inside it the result is that of
-/// the whole volume.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RegionOfInterest {
-    /// The smallest coordinates.
-    pub min: [f64; 3],
-    /// The largest coordinates.
-    pub max: [f64; 3],
-}
-
 /// Told how far a run is (0 to 1) and what it is doing, on the calling thread; `Break` cancels.
 pub type Progress<'a> = &'a mut dyn FnMut(f64, Stage) -> ControlFlow<()>;
 
@@ -160,82 +146,483 @@ pub struct RunReport {
     pub timings: Timings,
 }
 
+/// What is known of the loaded model without holding the engine: for calls that come at any time.
+#[derive(Debug)]
+struct Loaded {
+    config: Config,
+    info: ModelInfo,
+    memory: Memory,
+    clinical: bool,
+    /// The label map's value of each channel.
+    values: Vec<u8>,
+}
+
+/// Everything that one segmentation at a time works with.
+struct Work {
+    pool: Pool,
+    engine: Option<(Arc<Loaded>, Box<dyn Engine>)>,
+    map: GridMap,
+    grid: Grid,
+    windows: Windows,
+    winners: Winners,
+    tallies: Tallies,
+}
+
 /// One model, one device, all its buffers and threads. Shared by reference between threads; one segmentation at a
 /// time, a second caller gets [`ErrorKind::Busy`].
-#[derive(Debug)]
-pub struct Session {}
+pub struct Session {
+    config: SessionConfig,
+    threads: usize,
+    loaded: RwLock<Option<Arc<Loaded>>>,
+    work: Mutex<Work>,
+    progress: Fraction,
+    closing: AtomicBool,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("config", &self.config).field("threads", &self.threads).finish_non_exhaustive()
+    }
+}
+
+/// The most threads that a session may have.
+pub const MAX_THREADS: usize = 1024;
 
 impl Session {
     /// A session without a model. Its worker threads are started here and joined when it is dropped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DeviceUnavailable`] for CUDA and [`ErrorKind::Unsupported`] for a precision other than f32, neither
+    /// of which this version has; [`ErrorKind::InvalidArgument`] for more than [`MAX_THREADS`] threads or cores that do
+    /// not exist; [`ErrorKind::Thread`] if the system refuses a thread.
     pub fn new(config: &SessionConfig) -> Result<Session> {
-        let _ = config;
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
+        if config.device == Device::Cuda {
+            let message = "no CUDA engine: this version of spinect computes on the CPU; use device AUTO or CPU";
+            return Err(Error::new(ErrorKind::DeviceUnavailable, message));
+        }
+        if config.precision != Precision::F32 {
+            let message = "the CPU engine of this version computes in f32 only: ask for precision F32";
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        let threads = match config.threads {
+            0 => config.cpus.as_ref().map_or_else(threads::available, |cpus| cpus.len().max(1)).min(MAX_THREADS),
+            threads => threads,
+        };
+        if threads > MAX_THREADS {
+            return Err(Error::new(ErrorKind::InvalidArgument, format!("{threads} threads: the most is {MAX_THREADS}")));
+        }
+        let work = Work {
+            pool: Pool::new(threads, config.cpus.as_deref())?,
+            engine: None,
+            map: GridMap::default(),
+            grid: Grid::default(),
+            windows: Windows::default(),
+            winners: Winners::default(),
+            tallies: Tallies::default(),
+        };
+        Ok(Session {
+            config: config.clone(),
+            threads,
+            loaded: RwLock::new(None),
+            work: Mutex::new(work),
+            progress: Fraction::default(),
+            closing: AtomicBool::new(false),
+        })
+    }
+
+    /// Threads that a segmentation runs on, the caller's among them.
+    pub fn threads(&self) -> usize {
+        self.threads
     }
 
     /// Loads a model file. A failed load keeps the previous model.
+    ///
+    /// # Errors
+    /// Those of [`Model::from_file`]; [`ErrorKind::OutOfMemory`] also where the session's limit does not allow the
+    /// model; [`ErrorKind::Busy`].
     pub fn load_weights(&self, path: &Path) -> Result<()> {
-        let _ = path;
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
+        let work = self.begin()?;
+        self.load(work, Model::from_file(path).map_err(|error| error.context(path.display()))?)
     }
 
     /// Loads a model file that is already in memory. A failed load keeps the previous model.
+    ///
+    /// # Errors
+    /// Those of [`Model::from_bytes`], and as [`load_weights`](Self::load_weights).
     pub fn load_weights_from_memory(&self, bytes: &[u8]) -> Result<()> {
-        let _ = bytes;
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
+        let work = self.begin()?;
+        self.load(work, Model::from_bytes(bytes)?)
+    }
+
+    fn load(&self, mut work: MutexGuard<'_, Work>, model: Model) -> Result<()> {
+        let _float_state = FloatState::default_for_scope();
+        let plan = Plan::new(&model)?;
+        let memory = CpuEngine::memory(&plan, self.threads);
+        if let Some(limit) = self.config.memory_limit.filter(|&limit| memory.fixed > limit) {
+            return Err(Error::new(
+                ErrorKind::OutOfMemory,
+                format!("the model takes {} bytes on {} threads, the session's limit is {limit}", memory.fixed, self.threads),
+            ));
+        }
+        let config = model.config().clone();
+        let info = ModelInfo {
+            name: config.name.clone(),
+            version: config.version.clone(),
+            sha256: model.sha256().to_string(),
+            parameters: model.parameters(),
+            classes: config.labels.len(),
+            window: config.window.size,
+            stride: config.window.stride,
+            spacing_mm: config.preprocess.spacing_mm,
+            device: Device::Cpu,
+            precision: Precision::F32,
+        };
+        let values = config.labels.iter().map(|label| label.value).collect();
+        let loaded = Arc::new(Loaded { clinical: model.is_declared_clinical(), config, info, memory, values });
+        drop(model);
+        let engine = CpuEngine::new(&plan, self.threads, Kernels::best())?;
+        work.engine = Some((Arc::clone(&loaded), Box::new(engine)));
+        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
+        Ok(())
     }
 
     /// What the session knows about its model. From any thread, at any time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoModel`].
     pub fn model_info(&self) -> Result<ModelInfo> {
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
+        Ok(self.loaded()?.info.clone())
     }
 
     /// The value of a label by its name. From any thread, at any time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoModel`]; [`ErrorKind::UnknownLabel`], naming the labels that there are.
     pub fn find_label(&self, name: &str) -> Result<u8> {
-        let _ = name;
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
+        let loaded = self.loaded()?;
+        let labels = &loaded.config.labels;
+        labels.iter().find(|label| label.name == name).map(|label| label.value).ok_or_else(|| {
+            let names: Vec<_> = labels.iter().map(|label| label.name.as_str()).collect();
+            Error::new(ErrorKind::UnknownLabel, format!("the model has no label {name:?}; it has {}", names.join(", ")))
+        })
     }
 
     /// Memory that segmenting a volume of this shape takes. From any thread, at any time. Takes nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoModel`]; [`ErrorKind::VolumeTooLarge`] for a model grid that cannot be addressed.
     pub fn estimate_memory(&self, like: &Volume<'_>) -> Result<MemoryEstimate> {
-        let _ = like;
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
+        self.loaded()?.estimate(like.geometry())
     }
 
-    /// Takes all memory for volumes of this shape, or smaller, now.
+    /// Takes all memory for volumes of this shape now: later ones that are no larger along any axis, on the input grid
+    /// and on the model grid, allocate nothing in `segment_into` and `segment_again`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoModel`]; [`ErrorKind::VolumeTooLarge`] beyond the session's memory limit;
+    /// [`ErrorKind::OutOfMemory`]; [`ErrorKind::Busy`].
     pub fn prepare(&self, like: &Volume<'_>) -> Result<()> {
-        let _ = like;
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
+        let mut work = self.begin()?;
+        let loaded = work.loaded()?;
+        self.reserve_work(&mut work, &loaded, like.geometry())
     }
 
     /// Segments a volume.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoModel`], [`ErrorKind::Busy`], [`ErrorKind::Cancelled`], [`ErrorKind::Deadline`],
+    /// [`ErrorKind::VolumeTooLarge`], [`ErrorKind::OutOfMemory`]; [`ErrorKind::NullArgument`] for a volume without
+    /// voxels; [`ErrorKind::InvalidArgument`] for a region of interest that is no box or lies outside the volume.
     pub fn segment(&self, volume: &Volume<'_>, run: Run<'_>) -> Result<Segmentation> {
-        let _ = (volume, run);
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
+        let mut segmentation = self.reserve(volume)?;
+        self.segment_again(volume, run, &mut segmentation)?;
+        Ok(segmentation)
     }
 
     /// Segments a volume into the caller's label map (packed, i fastest), which stays untouched on failure.
+    ///
+    /// # Errors
+    /// As [`segment`](Self::segment); [`ErrorKind::BufferTooSmall`] if `labels` holds fewer elements than the volume.
     pub fn segment_into(&self, volume: &Volume<'_>, run: Run<'_>, labels: &mut [u8]) -> Result<RunReport> {
-        let _ = (volume, run, labels);
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
+        // SAFETY: `MaybeUninit<u8>` has the layout of `u8`, and only initialized values are written through it.
+        let labels = unsafe { &mut *(std::ptr::from_mut(labels) as *mut [MaybeUninit<u8>]) };
+        self.segment_into_uninitialized(volume, run, labels)
+    }
+
+    /// As [`segment_into`](Self::segment_into), for memory that has not been written to yet.
+    ///
+    /// # Errors
+    /// As [`segment_into`](Self::segment_into).
+    pub fn segment_into_uninitialized(&self, volume: &Volume<'_>, run: Run<'_>, labels: &mut [MaybeUninit<u8>]) -> Result<RunReport> {
+        let (count, given) = (volume.geometry().voxel_count(), labels.len());
+        let Some(labels) = labels.get_mut(..count) else {
+            return Err(Error::new(ErrorKind::BufferTooSmall, format!("room for {given} labels, the volume has {count} voxels")));
+        };
+        let started = Instant::now();
+        let mut work = self.begin()?;
+        let outcome = self.run(&mut work, volume, run, started, |work, region| work.restore_labels(volume.geometry(), region, labels))?;
+        Ok(outcome.report)
     }
 
     /// Segments a volume into an existing result, which stays as it was on failure.
+    ///
+    /// # Errors
+    /// As [`segment`](Self::segment).
     pub fn segment_again(&self, volume: &Volume<'_>, run: Run<'_>, target: &mut Segmentation) -> Result<()> {
-        let _ = (volume, run, target);
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
+        let started = Instant::now();
+        let mut work = self.begin()?;
+        let loaded = work.loaded()?;
+        let geometry = *volume.geometry();
+        target.reserve(geometry.dims, model_dims(&geometry, loaded.config.preprocess.spacing_mm)?.iter().product())?;
+        let mut fingerprint = [0; 64];
+        if volume.has_voxels() {
+            fingerprint::sha256_hex(volume, &mut fingerprint);
+        }
+        let outcome = self.run(&mut work, volume, run, started, |work, region| {
+            let labels = &mut target.labels;
+            labels.resize(geometry.voxel_count(), 0);
+            // SAFETY: as in `segment_into`.
+            let labels = unsafe { &mut *(std::ptr::from_mut(labels.as_mut_slice()) as *mut [MaybeUninit<u8>]) };
+            work.restore_labels(&geometry, region, labels)?;
+            target.confidence.values.clear();
+            target.confidence.values.extend_from_slice(&work.winners.confidence[..work.grid.voxels.len()]);
+            for (to, from) in target.confidence.offsets.iter_mut().zip(work.map.offsets()) {
+                to.clear();
+                to.extend_from_slice(from);
+            }
+            Ok(())
+        })?;
+        target.geometry = geometry;
+        target.placement = volume.placement().copied();
+        target.examined = outcome.region;
+        if target.provenance.model_sha256 != loaded.info.sha256 {
+            target.table = loaded.config.labels.iter().map(Label::new).collect();
+            target.provenance = loaded.provenance();
+        }
+        for (channel, label) in target.table.iter_mut().enumerate() {
+            label.statistics = Statistics::of(&work.tallies.of(channel), &geometry);
+        }
+        target.provenance.input_sha256.clear();
+        target.provenance.input_sha256.extend(fingerprint.map(char::from));
+        target.provenance.warnings = outcome.report.warnings;
+        target.timings = outcome.report.timings;
+        Ok(())
     }
 
     /// A result of this shape in which nothing has been examined yet, for [`segment_again`](Self::segment_again).
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoModel`], [`ErrorKind::VolumeTooLarge`], [`ErrorKind::OutOfMemory`].
     pub fn reserve(&self, like: &Volume<'_>) -> Result<Segmentation> {
-        let _ = like;
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
+        let loaded = self.loaded()?;
+        self.check_limit(&loaded, like.geometry())?;
+        let model_voxels = model_dims(like.geometry(), loaded.config.preprocess.spacing_mm)?.iter().product();
+        Segmentation::empty(like.geometry(), model_voxels, &loaded.config.labels, loaded.provenance())
     }
 
     /// How far the current or last run is, 0 to 1. From any thread, at any time.
     pub fn progress(&self) -> f64 {
-        0.0
+        self.progress.get()
     }
 
-    /// Cancels the call that is running, if any. From any thread, at any time.
-    pub fn interrupt(&self) {}
+    /// Cancels the call that is running and every later one: the session is about to be freed. From any thread.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    /// The method: model grid, windows, network, sum, and back. `deliver` writes the result, once nothing can fail or
+    /// cancel it any more.
+    fn run(
+        &self,
+        work: &mut Work,
+        volume: &Volume<'_>,
+        run: Run<'_>,
+        started: Instant,
+        deliver: impl FnOnce(&mut Work, &Region) -> Result<()>,
+    ) -> Result<Outcome> {
+        let _float_state = FloatState::default_for_scope();
+        let loaded = work.loaded()?;
+        let (geometry, config) = (volume.geometry(), &loaded.config);
+        let region = RegionOfInterest::voxels(run.roi.as_ref(), geometry)?;
+        let cancels = [run.cancel.map(|cancel| &cancel.0), Some(&self.closing)];
+        let deadline = run.deadline.and_then(|duration| started.checked_add(duration));
+        let control = Control { cancels, deadline, stopped: AtomicBool::new(false) };
+        self.progress.reset();
+        let mut reporter = Reporter { fraction: &self.progress, progress: run.progress };
+
+        reporter.tell(&control, 0.0, Stage::Prepare)?;
+        self.reserve_work(work, &loaded, geometry)?;
+        work.map.set(geometry, config.preprocess.spacing_mm)?;
+        let grid = work.map.dims;
+        work.windows.set(grid, config.window.size, config.window.stride, &work.map.model_region(&region))?;
+        let covered = work.windows.covered(grid);
+        let intensities = work.grid.fill(volume, &work.map, &config.preprocess, &covered, &work.pool)?;
+        work.winners.resize(grid.iter().product())?;
+        let prepared = Instant::now();
+
+        reporter.tell(&control, PREPARED, Stage::Network)?;
+        let Work { pool, engine, windows, grid, winners, .. } = &mut *work;
+        let (_, engine) = engine.as_mut().ok_or_else(no_model)?;
+        let job = Job { grid, windows, all_windows: run.all_windows, pool, control: &control };
+        let report = engine.run(&job, winners, &mut |share| {
+            let told = reporter.tell(&control, PREPARED + share * (COMBINED - PREPARED), Stage::Network);
+            if told.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        let computed = Instant::now();
+
+        // From here on nothing is asked any more: what was cancelled now would be half a result.
+        reporter.tell(&control, 1.0, Stage::Restore)?;
+        deliver(work, &region)?;
+        let restored = Instant::now();
+
+        let mut warnings = Warnings::of_geometry(geometry) | Warnings::of_intensities(&intensities);
+        for channel in 1..loaded.values.len() {
+            warnings |= Warnings::of_structure(&work.tallies.of(channel), &region);
+        }
+        if !loaded.clinical {
+            warnings |= Warnings::MODEL_NOT_CLINICAL;
+        }
+        let engine_seconds = (computed - prepared).as_secs_f64();
+        let mut timings = Timings {
+            prepare: (prepared - started).as_secs_f64(),
+            network: engine_seconds * (1.0 - report.combine_share),
+            combine: engine_seconds * report.combine_share,
+            restore: (restored - computed).as_secs_f64(),
+            total: 0.0,
+            windows: work.windows.len() as u64,
+            windows_computed: report.windows_computed as u64,
+        };
+        timings.total = timings.prepare + timings.network + timings.combine + timings.restore;
+        Ok(Outcome { report: RunReport { warnings, timings }, region })
+    }
+
+    /// The session's work, if nobody else is at it.
+    fn begin(&self) -> Result<MutexGuard<'_, Work>> {
+        match self.work.try_lock() {
+            Ok(work) => Ok(work),
+            // A panic left it: every buffer is written before it is read.
+            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                Err(Error::new(ErrorKind::Busy, "the session is at work for another caller: wait for it, or use a session of your own"))
+            }
+        }
+    }
+
+    fn loaded(&self) -> Result<Arc<Loaded>> {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(no_model)
+    }
+
+    fn check_limit(&self, loaded: &Loaded, geometry: &Geometry) -> Result<()> {
+        let needed = loaded.estimate(geometry)?.host_bytes;
+        match self.config.memory_limit {
+            Some(limit) if needed > limit => Err(Error::new(
+                ErrorKind::VolumeTooLarge,
+                format!("a volume of {:?} voxels takes {needed} bytes, the session's limit is {limit}", geometry.dims),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the memory for a volume of this geometry, unless it is there.
+    fn reserve_work(&self, work: &mut Work, loaded: &Loaded, geometry: &Geometry) -> Result<()> {
+        self.check_limit(loaded, geometry)?;
+        let WindowSettings { grid, size, stride, count } = WindowSettings::of(&loaded.config, geometry)?;
+        let voxels = grid.iter().product();
+        work.map.reserve(geometry.dims, grid)?;
+        work.windows.reserve(grid, size, stride)?;
+        if work.grid.voxels.capacity() < voxels {
+            work.grid.voxels = Vec::new();
+            work.grid.voxels = try_vec(0.0, voxels, "the model grid")?;
+        }
+        work.winners.resize(voxels)?;
+        work.tallies.reserve(geometry.dims[2], loaded.values.len())?;
+        let (_, engine) = work.engine.as_mut().ok_or_else(no_model)?;
+        engine.prepare(grid, count)
+    }
+}
+
+/// The share of a run's progress at which the grid is filled, and at which the windows are combined.
+const PREPARED: f64 = 0.02;
+/// See [`PREPARED`].
+const COMBINED: f64 = 0.98;
+
+/// A finished run, and the input voxels that it examined.
+struct Outcome {
+    report: RunReport,
+    region: Region,
+}
+
+/// Tells the caller and other threads how far a run is, and the run whether it may go on.
+struct Reporter<'f, 'p> {
+    fraction: &'f Fraction,
+    progress: Option<Progress<'p>>,
+}
+
+impl Reporter<'_, '_> {
+    fn tell(&mut self, control: &Control<'_>, fraction: f64, stage: Stage) -> Result<()> {
+        self.fraction.raise(fraction);
+        if let Some(progress) = &mut self.progress
+            && progress(fraction, stage).is_break()
+        {
+            return Err(Control::cancelled());
+        }
+        control.check()
+    }
+}
+
+/// The windows of a volume before any list of them is made.
+struct WindowSettings {
+    grid: [usize; 3],
+    size: [usize; 3],
+    stride: [usize; 3],
+    count: usize,
+}
+
+impl WindowSettings {
+    fn of(config: &Config, geometry: &Geometry) -> Result<Self> {
+        let grid = model_dims(geometry, config.preprocess.spacing_mm)?;
+        let (size, stride) = (config.window.size, config.window.stride);
+        let count = (0..3).map(|axis| Windows::count_along(grid[axis], size[axis], stride[axis])).product();
+        Ok(WindowSettings { grid, size, stride, count })
+    }
+}
+
+impl Work {
+    fn loaded(&self) -> Result<Arc<Loaded>> {
+        self.engine.as_ref().map(|(loaded, _)| Arc::clone(loaded)).ok_or_else(no_model)
+    }
+
+    fn restore_labels(&mut self, geometry: &Geometry, examined: &Region, labels: &mut [MaybeUninit<u8>]) -> Result<()> {
+        let (loaded, _) = self.engine.as_ref().ok_or_else(no_model)?;
+        let map = LabelMap { dims: geometry.dims, offsets: self.map.offsets(), examined, values: &loaded.values, labels };
+        restore(&self.winners, map, &mut self.tallies, &self.pool)
+    }
+}
+
+impl Loaded {
+    fn estimate(&self, geometry: &Geometry) -> Result<MemoryEstimate> {
+        let WindowSettings { grid, count, .. } = WindowSettings::of(&self.config, geometry)?;
+        let (input, model) = (geometry.voxel_count() as u64, grid.iter().product::<usize>() as u64);
+        let tables = GridMap::bytes(geometry.dims, grid) as u64 * 4;
+        // The grid, the winning channel and its confidence; in the result, label and confidence.
+        let buffers = model * (4 + 1 + 4) + input + model * 4;
+        let tallies = Tallies::bytes(geometry.dims[2], self.values.len()) as u64;
+        let host_bytes = self.memory.host_bytes(grid, count).saturating_add(buffers + tables + tallies);
+        Ok(MemoryEstimate { host_bytes, device_bytes: 0 })
+    }
+
+    fn provenance(&self) -> Provenance {
+        Provenance {
+            device: self.info.device,
+            precision: self.info.precision,
+            warnings: Warnings::default(),
+            model_name: self.info.name.clone(),
+            model_sha256: self.info.sha256.clone(),
+            input_sha256: String::with_capacity(64),
+        }
+    }
+}
+
+fn no_model() -> Error {
+    Error::new(ErrorKind::NoModel, "the session has no model: load weights first")
 }

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use ndarray::{ArrayView3, ShapeBuilder};
+use ndarray::ArrayView3;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Geometry;
@@ -58,6 +58,8 @@ pub trait Voxel: Copy + Send + Sync + private::Sealed + 'static {
     const TYPE: VoxelType;
     /// The stored number, exactly.
     fn to_f64(self) -> f64;
+    /// Writes the voxel, little endian, to the start of `bytes` and says how many it took.
+    fn write_le_bytes(self, bytes: &mut [u8]) -> usize;
 }
 
 mod private {
@@ -71,6 +73,10 @@ macro_rules! voxel {
             const TYPE: VoxelType = VoxelType::$tag;
             fn to_f64(self) -> f64 {
                 f64::from(self)
+            }
+            fn write_le_bytes(self, bytes: &mut [u8]) -> usize {
+                bytes[..size_of::<Self>()].copy_from_slice(&self.to_le_bytes());
+                size_of::<Self>()
             }
         }
     )*};
@@ -381,11 +387,6 @@ impl Image {
             memory: PhantomData,
         }
     }
-}
-
-/// A packed label map as an array indexed `[i, j, k]`.
-pub(crate) fn label_array(labels: &[u8], dims: [usize; 3]) -> Option<ArrayView3<'_, u8>> {
-    ArrayView3::from_shape((dims[0], dims[1], dims[2]).f(), labels).ok()
 }
 
 #[cfg(test)]

@@ -1,0 +1,102 @@
+//! 2×2×2 max pooling, stride 2. Layout: feature maps as `plan.rs` says.
+
+use super::lanes::Lanes;
+use super::{Block, Kernels};
+use crate::engine::plan::{BLOCK, Place};
+use crate::error::Result;
+
+/// One plane of one block of channels.
+pub(super) struct Slab<'a> {
+    /// The two planes of the input, from their first row without the border.
+    input: [&'a [Block]; 2],
+    /// Blocks from one of the input's rows to the next.
+    row: usize,
+    output: &'a mut [Block],
+    output_row: usize,
+    height: usize,
+    width: usize,
+}
+
+/// Pools `input` into `output`.
+///
+/// # Errors
+/// Whatever `check` returns: it is asked between blocks of channels.
+///
+/// # Panics
+/// If a slice is not as long as its place, or the output is not half the input.
+pub fn max_pool(
+    kernels: &Kernels,
+    input: &[Block],
+    from: &Place,
+    output: &mut [Block],
+    to: &Place,
+    check: &dyn Fn() -> Result<()>,
+) -> Result<()> {
+    assert!(input.len() == from.len() && output.len() == to.len(), "slices of their places");
+    assert!(from.channels == to.channels && to.shape.map(|n| n * 2) == from.shape, "half the shape");
+    super::clear_border(output, to);
+    for (input, output) in input.chunks_exact(from.volume()).zip(output.chunks_exact_mut(to.volume())) {
+        check()?;
+        for d in 0..to.shape[0] {
+            let plane = |depth: usize| &input[depth * from.plane() + from.row() + 1..(depth + 1) * from.plane()];
+            let mut slab = Slab {
+                input: [plane(2 * d + 1), plane(2 * d + 2)],
+                row: from.row(),
+                output: &mut output[(d + 1) * to.plane() + to.row() + 1..],
+                output_row: to.row(),
+                height: to.shape[1],
+                width: to.shape[2],
+            };
+            // SAFETY: both input planes hold 2·height rows of 2·width voxels from their start, the output one of height
+            // rows of width voxels: the places' shapes, asserted above.
+            unsafe { (kernels.max_pool)(&mut slab) };
+        }
+    }
+    Ok(())
+}
+
+/// The kernel.
+///
+/// # Safety
+/// As [`Slab`] says, on a processor that has the instruction set of `L`.
+#[inline(always)]
+pub(super) unsafe fn slab<L: Lanes>(slab: &mut Slab<'_>) {
+    for h in 0..slab.height {
+        for w in 0..slab.width {
+            // SAFETY: rows 2h and 2h + 1, voxels 2w and 2w + 1 of either plane exist, as does voxel (h, w) of the output.
+            unsafe {
+                let corner = 2 * h * slab.row + 2 * w;
+                let at = |plane: usize, offset: usize| L::load(slab.input[plane].as_ptr().add(corner + offset).cast());
+                let mut best = at(0, 0);
+                for (plane, offset) in [(0, 1), (0, slab.row), (0, slab.row + 1), (1, 0), (1, 1), (1, slab.row), (1, slab.row + 1)] {
+                    best = best.max(at(plane, offset));
+                }
+                best.store(slab.output.as_mut_ptr().cast::<f32>().add((h * slab.output_row + w) * BLOCK));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_close, blocked, noise, place, plain};
+    use super::*;
+
+    #[test]
+    fn every_output_is_the_largest_of_its_eight_inputs() {
+        for kernels in Kernels::available() {
+            let (channels, [d, h, w]) = (19, [2, 3, 5]);
+            let (from, to) = (place(channels, [2 * d, 2 * h, 2 * w]), place(channels, [d, h, w]));
+            let x = noise(channels * 8 * d * h * w, 1);
+            let mut expected = vec![f64::MIN; channels * d * h * w];
+            for (index, &value) in x.iter().enumerate() {
+                let (c, z, r, v) = (index / (8 * d * h * w), index / (4 * h * w) % (2 * d), index / (2 * w) % (2 * h), index % (2 * w));
+                let best = &mut expected[((c * d + z / 2) * h + r / 2) * w + v / 2];
+                *best = best.max(f64::from(value));
+            }
+            let mut output = vec![Block([f32::NAN; BLOCK]); to.len()];
+            max_pool(kernels, &blocked(&x, &from), &from, &mut output, &to, &|| Ok(())).unwrap();
+            assert_close(&plain(&output, &to), &expected, kernels.name);
+        }
+    }
+}

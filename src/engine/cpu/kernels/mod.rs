@@ -1,0 +1,186 @@
+//! The arithmetic of the CPU engine: one operator per file, compiled once per instruction set, chosen at run time.
+//!
+//! [`Kernels`] is the place where another implementation can be swapped in: a table of functions over the layouts that
+//! `plan.rs` defines.
+
+mod convolution;
+mod head;
+mod lanes;
+mod max_pool;
+mod upsample;
+
+pub use convolution::{PackedConvolution, Source, Window, convolve, stem};
+pub use head::{PackedHead, head};
+pub use max_pool::max_pool;
+pub use upsample::{PackedUpsample, upsample};
+
+use crate::engine::plan::{BLOCK, Place};
+
+/// One block of channels of one voxel, aligned as a cache line is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C, align(64))]
+pub struct Block(pub [f32; BLOCK]);
+
+/// The kernels of one instruction set.
+pub struct Kernels {
+    /// The instruction set: "avx512", "avx2" or "portable".
+    pub name: &'static str,
+    /// Blocks of output channels that a convolution computes together.
+    channel_blocks: usize,
+    convolution: unsafe fn(&convolution::Slab<'_>),
+    stem: unsafe fn(&convolution::Slab<'_>),
+    upsample: unsafe fn(&upsample::Slab<'_>),
+    max_pool: unsafe fn(&mut max_pool::Slab<'_>),
+    head: unsafe fn(&mut head::Row<'_>),
+}
+
+impl std::fmt::Debug for Kernels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// Compiles every kernel for an instruction set. The numbers are the register tile of a convolution: blocks of output
+/// channels × voxels along W, widest first.
+macro_rules! kernels {
+    ($name:literal, $lanes:ty, $(#[$features:meta])?, $blocks:literal by [$p0:literal, $p1:literal], 1 by [$q0:literal, $q1:literal]) => {{
+        use super::{convolution as conv, head as h, max_pool as pool, upsample as up};
+        // SAFETY (of every function): `Kernels` is handed out only where the processor has the instruction set.
+        $(#[$features])?
+        unsafe fn convolution(slab: &conv::Slab<'_>) {
+            unsafe { conv::slab::<$lanes, $blocks, $p0, $p1, $q0, $q1, { super::BLOCK }>(slab) }
+        }
+        $(#[$features])?
+        unsafe fn stem(slab: &conv::Slab<'_>) {
+            unsafe { conv::slab::<$lanes, $blocks, $p0, $p1, $q0, $q1, 1>(slab) }
+        }
+        $(#[$features])?
+        unsafe fn upsample(slab: &up::Slab<'_>) {
+            unsafe { up::slab::<$lanes, $blocks, $p0, $p1, $q0, $q1>(slab) }
+        }
+        $(#[$features])?
+        unsafe fn max_pool(slab: &mut pool::Slab<'_>) {
+            unsafe { pool::slab::<$lanes>(slab) }
+        }
+        $(#[$features])?
+        unsafe fn head(row: &mut h::Row<'_>) {
+            unsafe { h::row::<$lanes, $q0>(row) }
+        }
+        super::Kernels { name: $name, channel_blocks: $blocks, convolution, stem, upsample, max_pool, head }
+    }};
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    pub static KERNELS: super::Kernels =
+        kernels!("avx512", super::lanes::x86::Avx512, #[target_feature(enable = "avx512f,avx2,fma")], 2 by [8, 4], 1 by [16, 8]);
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    pub static KERNELS: super::Kernels =
+        kernels!("avx2", super::lanes::x86::Avx2, #[target_feature(enable = "avx2,fma")], 1 by [4, 2], 1 by [4, 2]);
+}
+
+mod portable {
+    pub static KERNELS: super::Kernels = kernels!("portable", super::lanes::Portable, , 1 by [2, 1], 1 by [2, 1]);
+}
+
+impl Kernels {
+    /// Every set of kernels that this processor can run, the fastest first.
+    pub fn available() -> impl Iterator<Item = &'static Kernels> {
+        #[cfg(target_arch = "x86_64")]
+        let wide = [
+            (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma")).then_some(&avx512::KERNELS),
+            (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(&avx2::KERNELS),
+        ];
+        #[cfg(not(target_arch = "x86_64"))]
+        let wide = [None, None];
+        wide.into_iter().flatten().chain(std::iter::once(&portable::KERNELS))
+    }
+
+    /// The fastest kernels that this processor can run.
+    pub fn best() -> &'static Kernels {
+        Self::available().next().unwrap_or(&portable::KERNELS)
+    }
+}
+
+/// Writes the border of zeros around a feature map, which is the padding of the convolutions that read it.
+pub fn clear_border(blocks: &mut [Block], place: &Place) {
+    let (row, plane, volume) = (place.row(), place.plane(), place.volume());
+    for channels in blocks.chunks_exact_mut(volume) {
+        let (first, rest) = channels.split_at_mut(plane);
+        let (inner, last) = rest.split_at_mut(volume - 2 * plane);
+        first.fill(Block::default());
+        last.fill(Block::default());
+        for plane in inner.chunks_exact_mut(plane) {
+            let end = plane.len() - row;
+            plane[..row].fill(Block::default());
+            plane[end..].fill(Block::default());
+            for line in plane[row..end].chunks_exact_mut(row) {
+                line[0] = Block::default();
+                line[row - 1] = Block::default();
+            }
+        }
+    }
+}
+
+/// Feature maps for the kernels' tests: plain arrays \[channel\]\[D\]\[H\]\[W\] to places and back.
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    /// Numbers between −1 and 1 that differ from place to place.
+    pub fn noise(count: usize, seed: u64) -> Vec<f32> {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        };
+        (0..count).map(|_| next()).collect()
+    }
+
+    pub fn place(channels: usize, shape: [usize; 3]) -> Place {
+        Place { offset: 0, channels, shape }
+    }
+
+    fn at(place: &Place, channel: usize, [d, h, w]: [usize; 3]) -> usize {
+        channel / BLOCK * place.volume() + (d + 1) * place.plane() + (h + 1) * place.row() + w + 1
+    }
+
+    fn voxels([d, h, w]: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
+        (0..d * h * w).map(move |v| [v / (h * w), v / w % h, v % w])
+    }
+
+    /// A place filled from a plain array; everything else is 0.
+    pub fn blocked(plain: &[f32], place: &Place) -> Vec<Block> {
+        let mut blocks = vec![Block::default(); place.len()];
+        let mut values = plain.iter();
+        for channel in 0..place.channels {
+            for voxel in voxels(place.shape) {
+                blocks[at(place, channel, voxel)].0[channel % BLOCK] = *values.next().unwrap();
+            }
+        }
+        blocks
+    }
+
+    /// The plain array of a place, after checking that the border and unused lanes hold zeros.
+    pub fn plain(blocks: &[Block], place: &Place) -> Vec<f32> {
+        let mut rest = blocks.to_vec();
+        let mut plain = Vec::new();
+        for channel in 0..place.channels {
+            for voxel in voxels(place.shape) {
+                plain.push(std::mem::take(&mut rest[at(place, channel, voxel)].0[channel % BLOCK]));
+            }
+        }
+        assert!(rest.iter().all(|block| block.0 == [0.0; BLOCK]), "the border or an unused lane is not zero");
+        plain
+    }
+
+    pub fn assert_close(actual: &[f32], expected: &[f64], context: &str) {
+        assert_eq!(actual.len(), expected.len());
+        for (index, (&a, &e)) in actual.iter().zip(expected).enumerate() {
+            assert!((f64::from(a) - e).abs() <= 1e-5 * (1.0 + e.abs()), "{context}: {a} instead of {e} at {index}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The CPU engine: windows in parallel, each through the network in one worker's arena, added up in their order.
+
+pub mod identical;
+pub mod kernels;
+pub mod network;
+pub mod turns;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use self::identical::{Action, Actions, KEPT};
+use self::kernels::Kernels;
+use self::network::{Network, Workspace};
+use self::turns::{Ready, Turns};
+use super::plan::Plan;
+use super::{Control, Engine, Job, Memory, Observer, Report};
+use crate::error::{Error, Result, try_reserve, try_vec};
+use crate::pipeline::combine::{Combination, Winners};
+use crate::threads::lock;
+
+/// Slots for results per thread: one being computed, one waiting for its turn.
+const SLOTS_PER_THREAD: usize = 2;
+
+/// One model on the CPU, with all memory that does not depend on the volume.
+#[derive(Debug)]
+pub struct CpuEngine {
+    network: Network,
+    workspaces: Vec<Mutex<Workspace>>,
+    /// Probabilities of windows that are computed or wait for their turn.
+    slots: Vec<Mutex<Vec<f32>>>,
+    /// Probabilities of windows that others are identical to.
+    kept: Vec<Vec<f32>>,
+    turns: Turns,
+    actions: Actions,
+    combination: Combination,
+}
+
+/// What the thread whose turn it is adds to.
+struct Sum<'a> {
+    combination: &'a mut Combination,
+    winners: &'a mut Winners,
+    kept: &'a mut [Vec<f32>],
+    /// Windows that have been added.
+    added: usize,
+    /// Seconds spent on adding.
+    seconds: f64,
+}
+
+/// Stops the other threads when one unwinds.
+struct StopOnPanic<'a>(&'a Control<'a>);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop();
+        }
+    }
+}
+
+impl CpuEngine {
+    /// Takes the memory for a plan on this many threads and packs its weights for these kernels.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`] if the plan contradicts its weights; [`ErrorKind::OutOfMemory`].
+    pub fn new(plan: &Plan, threads: usize, kernels: &'static Kernels) -> Result<Self> {
+        let network = Network::new(plan, kernels)?;
+        let (mut workspaces, mut slots, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+        try_reserve(&mut workspaces, threads, "the workers' memory")?;
+        for _ in 0..threads {
+            workspaces.push(Mutex::new(Workspace::new(&network)?));
+        }
+        let count = threads * SLOTS_PER_THREAD;
+        try_reserve(&mut slots, count, "the windows' probabilities")?;
+        for _ in 0..count {
+            slots.push(Mutex::new(try_vec(0.0, network.probability_count(), "the windows' probabilities")?));
+        }
+        for _ in 0..KEPT {
+            kept.push(try_vec(0.0, network.probability_count(), "the windows' probabilities")?);
+        }
+        let combination = Combination::new(network.classes, network.window);
+        let turns = Turns::new(count)?;
+        Ok(CpuEngine { network, workspaces, slots, kept, turns, actions: Actions::default(), combination })
+    }
+
+    /// The memory that [`new`](Self::new) and [`prepare`](Engine::prepare) take.
+    pub fn memory(plan: &Plan, threads: usize) -> Memory {
+        let probabilities = plan.classes * plan.window.iter().product::<usize>() * size_of::<f32>();
+        let workers = threads * (Workspace::bytes(plan) + SLOTS_PER_THREAD * probabilities);
+        Memory {
+            fixed: (Network::weight_bytes(plan) + workers + KEPT * probabilities) as u64,
+            per_plane_voxel: Combination::bytes_per_plane_voxel(plan.classes, plan.window) as u64,
+            per_window: Actions::BYTES as u64,
+        }
+    }
+
+    /// One thread's share of a run: windows until there are no more.
+    fn work(&self, thread: usize, job: &Job<'_>, sum: &Mutex<Sum<'_>>, mut observer: Option<Observer<'_>>) -> Result<()> {
+        let Job { grid, windows, control, .. } = *job;
+        let count = windows.len();
+        let check = || control.check();
+        let mut workspace = lock(&self.workspaces[thread]);
+        while let Some((window, slot)) = self.turns.take(count, &self.actions, &check)? {
+            self.network.forward(grid, windows.start(window), &mut workspace, &mut lock(&self.slots[slot]), &check)?;
+            self.turns.deliver(window, slot, count, &self.actions, &mut |window, ready| {
+                let started = Instant::now();
+                let sum = &mut *lock(sum);
+                match ready {
+                    Ready::Kept(place) => sum.combination.add(windows.start(window), &sum.kept[place], sum.winners),
+                    Ready::Slot(slot) => {
+                        let probabilities = lock(&self.slots[slot]);
+                        sum.combination.add(windows.start(window), &probabilities, sum.winners);
+                        if let Action::ComputeAndKeep(place) = self.actions.of(window) {
+                            sum.kept[place].copy_from_slice(&probabilities);
+                        }
+                    }
+                }
+                sum.added += 1;
+                sum.seconds += started.elapsed().as_secs_f64();
+            });
+            if let Some(observe) = &mut observer {
+                let added = lock(sum).added;
+                if observe(added as f64 / count as f64).is_break() {
+                    return Err(Control::cancelled());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Engine for CpuEngine {
+    fn prepare(&mut self, grid: [usize; 3], windows: usize) -> Result<()> {
+        self.combination.reserve(grid[1] * grid[2])?;
+        self.actions.reserve(windows)
+    }
+
+    fn run(&mut self, job: &Job<'_>, winners: &mut Winners, observer: Observer<'_>) -> Result<Report> {
+        let started = Instant::now();
+        let Job { grid, windows, pool, control, .. } = *job;
+        self.prepare(grid.dims, windows.len())?;
+        self.actions.find(grid, windows, job.all_windows, pool)?;
+        self.turns.begin();
+        // What the threads write to is taken out of `self` for the run; what they read stays.
+        let mut combination = std::mem::replace(&mut self.combination, Combination::new(0, [0; 3]));
+        let mut kept = std::mem::take(&mut self.kept);
+        combination.begin(grid.dims, windows.covered(grid.dims));
+        let sum = Mutex::new(Sum { combination: &mut combination, winners, kept: &mut kept, added: 0, seconds: 0.0 });
+        let failure = Mutex::new(None::<Error>);
+        let engine = &*self;
+        let work = |thread: usize, observer: Option<Observer<'_>>| {
+            let _guard = StopOnPanic(control);
+            if let Err(error) = engine.work(thread, job, &sum, observer) {
+                // The first failure is the cause; the others stop because of it.
+                lock(&failure).get_or_insert(error);
+                control.stop();
+            }
+        };
+        let finished = pool.run_beside(&|thread| work(thread, None), || work(0, Some(observer)));
+        let Sum { combination: total, winners, mut seconds, .. } = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let result = finished.and(failure.map_or(Ok(()), Err));
+        if result.is_ok() {
+            let finishing = Instant::now();
+            total.finish(winners);
+            seconds += finishing.elapsed().as_secs_f64() * pool.threads() as f64;
+        }
+        (self.combination, self.kept) = (combination, kept);
+        result?;
+        let busy = started.elapsed().as_secs_f64() * pool.threads() as f64;
+        Ok(Report { windows_computed: self.actions.computed(), combine_share: (seconds / busy.max(f64::MIN_POSITIVE)).min(1.0) })
+    }
+}

@@ -1,0 +1,121 @@
+//! Who computes which window, and when a window's result may be added.
+//!
+//! Windows are computed in parallel and added in their order, one after the other, so that the bits of a sum do not
+//! depend on the number of threads. Results that wait for their turn lie in slots; whoever finishes the window whose
+//! turn it is adds it, and every one that was waiting behind it.
+//!
+//! No deadlock: windows are given out in order, so the one whose turn it is has a slot already.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::identical::{Action, Actions};
+use crate::error::{Result, try_reserve};
+use crate::threads::lock;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slot {
+    Free,
+    /// Being computed.
+    Taken,
+    /// Holds the result of this window.
+    Ready(usize),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    slots: Vec<Slot>,
+    /// The next window to give out.
+    next: usize,
+    /// The window whose turn to be added it is.
+    turn: usize,
+    /// Somebody is adding.
+    adding: bool,
+}
+
+/// The turns of a run.
+#[derive(Debug, Default)]
+pub struct Turns {
+    state: Mutex<State>,
+    freed: Condvar,
+}
+
+/// A window's result, where it is its turn to be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// In this slot.
+    Slot(usize),
+    /// Kept at this place.
+    Kept(usize),
+}
+
+impl Turns {
+    /// Turns with this many slots.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory).
+    pub fn new(slots: usize) -> Result<Self> {
+        let mut state = State::default();
+        try_reserve(&mut state.slots, slots, "the list of results")?;
+        state.slots.resize(slots, Slot::Free);
+        Ok(Turns { state: Mutex::new(state), freed: Condvar::new() })
+    }
+
+    /// Starts a run.
+    pub fn begin(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.slots.fill(Slot::Free);
+        (state.next, state.turn, state.adding) = (0, 0, false);
+    }
+
+    /// The next window to compute and the slot for its result; `None` when all of the `count` windows are given out.
+    ///
+    /// # Errors
+    /// Whatever `check` returns; it is asked while waiting for a slot.
+    pub fn take(&self, count: usize, actions: &Actions, check: &dyn Fn() -> Result<()>) -> Result<Option<(usize, usize)>> {
+        let mut state = lock(&self.state);
+        loop {
+            check()?;
+            while state.next < count && matches!(actions.of(state.next), Action::Reuse(_)) {
+                state.next += 1;
+            }
+            if state.next >= count {
+                return Ok(None);
+            }
+            if let Some(slot) = state.slots.iter().position(|slot| *slot == Slot::Free) {
+                state.slots[slot] = Slot::Taken;
+                state.next += 1;
+                return Ok(Some((state.next - 1, slot)));
+            }
+            let waited = self.freed.wait_timeout(state, Duration::from_millis(10));
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Hands in the result of a window, then adds every window whose turn has come, unless somebody is doing that.
+    pub fn deliver(&self, window: usize, slot: usize, count: usize, actions: &Actions, add: &mut dyn FnMut(usize, Ready)) {
+        let mut state = lock(&self.state);
+        state.slots[slot] = Slot::Ready(window);
+        if state.adding {
+            return;
+        }
+        state.adding = true;
+        while state.turn < count {
+            let turn = state.turn;
+            let ready = match actions.of(turn) {
+                Action::Reuse(place) => Some(Ready::Kept(place)),
+                _ => state.slots.iter().position(|slot| *slot == Slot::Ready(turn)).map(Ready::Slot),
+            };
+            let Some(ready) = ready else { break };
+            drop(state);
+            add(turn, ready);
+            state = lock(&self.state);
+            if let Ready::Slot(slot) = ready {
+                state.slots[slot] = Slot::Free;
+                self.freed.notify_all();
+            }
+            state.turn += 1;
+        }
+        state.adding = false;
+    }
+}

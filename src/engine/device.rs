@@ -1,0 +1,27 @@
+//! Where a network runs, and in what precision.
+
+/// Where the network runs. The numbers are those of the C ABI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[repr(i32)]
+pub enum Device {
+    /// CUDA where it works, else the CPU.
+    #[default]
+    Auto = 0,
+    /// The CPU.
+    Cpu = 1,
+    /// An NVIDIA GPU.
+    Cuda = 2,
+}
+
+/// The precision of the network's arithmetic. The numbers are those of the C ABI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[repr(i32)]
+pub enum Precision {
+    /// 32-bit floating point throughout.
+    #[default]
+    F32 = 0,
+    /// 16-bit inputs, 32-bit sums.
+    F16 = 1,
+    /// bfloat16 inputs, 32-bit sums.
+    Bf16 = 2,
+}
