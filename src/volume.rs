@@ -325,16 +325,18 @@ pub struct Image {
 }
 
 /// What a NIfTI file says about its place beyond one affine, kept so that a label map can repeat it bit by bit.
+///
+/// Numbers as stored, in the file's own unit of length; `f64` holds those of NIfTI-1 (`f32`) and of NIfTI-2 exactly.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NiftiPlacement {
     /// `pixdim`, with the sign of qfac in front.
-    pub pixdim: [f32; 8],
+    pub pixdim: [f64; 8],
     /// `qform_code` and `sform_code`.
     pub codes: [i16; 2],
     /// `quatern_b`, `quatern_c`, `quatern_d`, `qoffset_x`, `qoffset_y`, `qoffset_z`.
-    pub quaternion: [f32; 6],
+    pub quaternion: [f64; 6],
     /// `srow_x`, `srow_y`, `srow_z`.
-    pub srows: [[f32; 4]; 3],
+    pub srows: [[f64; 4]; 3],
     /// `xyzt_units`.
     pub units: u8,
 }

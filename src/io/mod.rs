@@ -1,10 +1,17 @@
 //! A file to a volume, a segmentation to a file: one file per format.
 
+use std::fs::File;
 use std::path::Path;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, try_vec};
+use crate::geometry::Geometry;
 use crate::segmentation::Segmentation;
-use crate::volume::Image;
+use crate::volume::{Image, NiftiPlacement, Rescale, Volume, VoxelType};
+
+mod atomic;
+mod nifti;
+
+pub use atomic::write_atomically;
 
 /// Which transform of a file places its voxels. The numbers are those of the C ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -24,19 +31,277 @@ pub enum GeometryChoice {
 pub struct ReadOptions {
     /// Which transform places the voxels.
     pub geometry: GeometryChoice,
-    /// Bytes that reading may take; `None`: no limit.
+    /// Bytes that the voxels may take; `None`: no limit.
     pub memory_limit: Option<u64>,
 }
 
-/// Reads an image; the name's ending says the format: `.nii`, `.nii.gz`.
+/// What a file says about its voxels, without the voxels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ImageHeader {
+    /// Dimensions and place; the world is that of the format (RAS for NIfTI).
+    pub geometry: Geometry,
+    /// How a voxel is stored.
+    pub voxel_type: VoxelType,
+    /// From stored numbers to Hounsfield units.
+    pub rescale: Rescale,
+    /// What a NIfTI header said about the voxels' place.
+    pub placement: Option<NiftiPlacement>,
+}
+
+/// A format that is read and written here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    /// `.nii`
+    Nifti,
+    /// `.nii.gz`
+    PackedNifti,
+}
+
+impl Format {
+    /// The format that a name's ending stands for, in capitals or not.
+    fn of(path: &Path) -> Result<Self> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let fail = |kind, text: &str| Err(Error::new(kind, format!("{}: {text}", path.display())));
+        if name.ends_with(".nii.gz") {
+            Ok(Format::PackedNifti)
+        } else if name.ends_with(".nii") {
+            Ok(Format::Nifti)
+        } else if name.ends_with(".nrrd") || name.ends_with(".nhdr") {
+            fail(ErrorKind::Unsupported, "NRRD is not in this version yet: use NIfTI, .nii or .nii.gz")
+        } else if [".hdr", ".img", ".hdr.gz", ".img.gz"].iter().any(|ending| name.ends_with(ending)) {
+            fail(ErrorKind::UnsupportedFormat, "a pair of files (.hdr, .img) is not supported: convert it to one .nii or .nii.gz")
+        } else {
+            fail(ErrorKind::UnsupportedFormat, "the name's ending must say the format: .nii or .nii.gz")
+        }
+    }
+}
+
+/// Opens a regular file: nothing that blocks, never ends, or is a directory. Returns its length in bytes too.
+fn open_regular(path: &Path) -> Result<(File, u64)> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        // Opening a pipe would wait for its writer; a regular file does not care.
+        options.custom_flags(libc::O_NONBLOCK);
+    }
+    let file = options.open(path).map_err(|error| Error::io(path, "open", &error))?;
+    let metadata = file.metadata().map_err(|error| Error::io(path, "examine", &error))?;
+    let fail = |text: &str| Err(Error::new(ErrorKind::Io, format!("cannot read {}: {text}", path.display())));
+    if metadata.is_dir() {
+        return fail("it is a directory; give an image file (a DICOM series must be converted to NIfTI first)");
+    }
+    if !metadata.is_file() {
+        return fail("it is a pipe or a device; give a regular file");
+    }
+    Ok((file, metadata.len()))
+}
+
+/// Reads an image; the name's ending says the format: `.nii`, `.nii.gz`. Whether a file is compressed, its first bytes
+/// decide. Bytes behind the voxels are ignored (in a compressed file: less than 1 MiB of them, for its checksum is checked).
+///
+/// # Errors
+/// [`ErrorKind::Io`]: missing, unreadable, or no regular file; [`ErrorKind::UnsupportedFormat`],
+/// [`ErrorKind::Unsupported`]: another format, voxel type or number of dimensions; [`ErrorKind::CorruptFile`]: truncated,
+/// damaged, or at odds with itself; [`ErrorKind::InvalidGeometry`], [`ErrorKind::AmbiguousGeometry`]: no usable place, or
+/// two of them; [`ErrorKind::VolumeTooLarge`]: above the memory limit; [`ErrorKind::OutOfMemory`].
 pub fn read_image(path: &Path, options: &ReadOptions) -> Result<Image> {
-    let _ = (path, options);
-    Err(Error::new(ErrorKind::Unsupported, "not yet"))
+    let (file, length) = open_regular(path)?;
+    match Format::of(path)? {
+        Format::Nifti | Format::PackedNifti => nifti::read(file, length, options),
+    }
+    .map_err(|error| error.context(path.display()))
+}
+
+/// Reads what [`read_image`] reads, except the voxels. The memory limit does not matter here.
+///
+/// # Errors
+/// As [`read_image`], as far as the header tells.
+pub fn read_image_header(path: &Path, options: &ReadOptions) -> Result<ImageHeader> {
+    let (file, length) = open_regular(path)?;
+    match Format::of(path)? {
+        Format::Nifti | Format::PackedNifti => nifti::read_header(file, length, options),
+    }
+    .map_err(|error| error.context(path.display()))
 }
 
 /// Writes a label map; the name's ending says the format: `.nii`, `.nii.gz`. The file appears whole or not at all and
-/// replaces an existing one.
+/// replaces an existing one. The same labels make the same bytes.
+///
+/// A NIfTI file repeats the dimensions, both transforms, both codes and the units of the NIfTI file that was segmented;
+/// a volume that came by pointer is placed by its affine.
+///
+/// # Errors
+/// [`ErrorKind::UnsupportedFormat`], [`ErrorKind::Unsupported`]: another ending; [`ErrorKind::Io`].
 pub fn write_segmentation(segmentation: &Segmentation, path: &Path) -> Result<()> {
-    let _ = (segmentation, path);
-    Err(Error::new(ErrorKind::Unsupported, "not yet"))
+    let packed = Format::of(path)? == Format::PackedNifti;
+    nifti::write_labels(segmentation.labels(), segmentation.geometry(), segmentation.placement(), packed, path)
+}
+
+/// Writes the confidence of every voxel, 0 to 1 as float32, into a file that is otherwise like that of
+/// [`write_segmentation`].
+///
+/// # Errors
+/// As [`write_segmentation`]; [`ErrorKind::OutOfMemory`].
+pub fn write_confidence(segmentation: &Segmentation, path: &Path) -> Result<()> {
+    let packed = Format::of(path)? == Format::PackedNifti;
+    let mut confidence = try_vec(0f32, segmentation.labels().len(), "the confidence of every voxel")?;
+    segmentation.copy_confidence(&mut confidence)?;
+    let volume = Volume::from_slice(&confidence, *segmentation.geometry())?;
+    nifti::write_volume(&volume.with_placement(segmentation.placement().copied()), packed, path)
+}
+
+/// Writes a volume of any voxel type with its rescale (which NIfTI-1 holds in 32 bits); the name's ending says the
+/// format: `.nii`, `.nii.gz`. The file appears whole or not at all and replaces an existing one.
+///
+/// # Errors
+/// As [`write_segmentation`]; [`ErrorKind::NullArgument`] for a volume without voxels.
+pub fn write_image(volume: &Volume<'_>, path: &Path) -> Result<()> {
+    let packed = Format::of(path)? == Format::PackedNifti;
+    nifti::write_volume(volume, packed, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::{Affine, World};
+    use std::path::PathBuf;
+
+    fn refusal(path: &Path) -> (ErrorKind, String) {
+        let error = read_image(path, &ReadOptions::default()).unwrap_err();
+        assert_eq!(read_image_header(path, &ReadOptions::default()).unwrap_err(), error);
+        (error.kind(), error.message().into())
+    }
+
+    fn image() -> Image {
+        let geometry = Geometry { dims: [2, 2, 2], ijk_to_world: Affine::from_spacing([1.0; 3], [0.0; 3]), world: World::Ras };
+        Image::new(vec![7; 8], VoxelType::Uint8, geometry, Rescale::IDENTITY).unwrap()
+    }
+
+    #[test]
+    fn the_ending_says_the_format_in_capitals_or_not() {
+        for (name, expected) in [
+            ("a.nii", Ok(Format::Nifti)),
+            ("A.NII", Ok(Format::Nifti)),
+            ("a.nii.gz", Ok(Format::PackedNifti)),
+            ("a.b.Nii.Gz", Ok(Format::PackedNifti)),
+            ("a.seg.nrrd", Err(ErrorKind::Unsupported)),
+            ("a.nrrd", Err(ErrorKind::Unsupported)),
+            ("a.hdr", Err(ErrorKind::UnsupportedFormat)),
+            ("a.img.gz", Err(ErrorKind::UnsupportedFormat)),
+            ("a.gz", Err(ErrorKind::UnsupportedFormat)),
+            ("a.dcm", Err(ErrorKind::UnsupportedFormat)),
+            ("nii", Err(ErrorKind::UnsupportedFormat)),
+            ("", Err(ErrorKind::UnsupportedFormat)),
+        ] {
+            assert_eq!(Format::of(Path::new(name)).map_err(|error| error.kind()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_an_io_error_that_says_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = refusal(&directory.path().join("missing.nii"));
+        assert!(missing.0 == ErrorKind::Io && missing.1.contains("missing.nii"), "{missing:?}");
+        let folder = refusal(directory.path());
+        assert!(folder.0 == ErrorKind::Io && folder.1.contains("directory"), "{folder:?}");
+        assert_eq!(refusal(Path::new("nul\0.nii")).0, ErrorKind::Io);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_and_an_endless_device_do_not_block_reading() {
+        let directory = tempfile::tempdir().unwrap();
+        let [pipe, zero] = ["pipe.nii", "zero.nii"].map(|name| directory.path().join(name));
+        let name = std::ffi::CString::new(pipe.to_str().unwrap()).unwrap();
+        // SAFETY: the name ends with a zero.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        std::os::unix::fs::symlink("/dev/zero", &zero).unwrap();
+        for path in [pipe, zero, PathBuf::from("/dev/zero")] {
+            let refusal = refusal(&path);
+            assert!(refusal.0 == ErrorKind::Io && refusal.1.contains("device"), "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_bytes_decide_whether_a_file_is_compressed() {
+        let directory = tempfile::tempdir().unwrap();
+        let [plain, packed] = ["a.nii", "a.nii.gz"].map(|name| directory.path().join(name));
+        for (written, renamed) in [(&plain, &packed), (&packed, &plain)] {
+            write_image(&image().view(), written).unwrap();
+            std::fs::rename(written, renamed).unwrap();
+            assert_eq!(read_image(renamed, &ReadOptions::default()).unwrap().bytes(), [7; 8]);
+        }
+    }
+
+    #[test]
+    fn another_ending_writes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, kind) in [("a.png", ErrorKind::UnsupportedFormat), ("a.seg.nrrd", ErrorKind::Unsupported)] {
+            assert_eq!(write_image(&image().view(), &directory.path().join(name)).unwrap_err().kind(), kind);
+        }
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_message_names_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("broken.nii");
+        std::fs::write(&path, "no image").unwrap();
+        let refusal = refusal(&path);
+        assert!(refusal.0 == ErrorKind::CorruptFile && refusal.1.contains("broken.nii: not a NIfTI file"), "{refusal:?}");
+    }
+
+    /// A volume of the shared data folder.
+    fn shared(name: &str) -> Option<PathBuf> {
+        let folder =
+            std::env::var_os("SPINECT_SHARED").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
+        let path = folder.join(name);
+        if path.exists() {
+            return Some(path);
+        }
+        eprintln!("SKIPPED: the shared data folder is not there (looked for {}; SPINECT_SHARED names it)", path.display());
+        None
+    }
+
+    #[test]
+    fn the_golden_volumes_lie_where_another_reader_finds_them() {
+        // As printed by nibabel.
+        let cases = [
+            (
+                "golden/ct-l5s1-3mm.nii.gz",
+                ([42, 42, 29], VoxelType::Int16),
+                [3.0, 0.0, 0.0, -57.956329345703125, 0.0, 3.0, 0.0, 20.319000244140625, 0.0, 0.0, 3.0, 190.3017578125],
+            ),
+            (
+                "golden/oblique.nii.gz",
+                ([10, 110, 100], VoxelType::Uint16),
+                [
+                    -0.10172569006681442,
+                    0.7650437951087952,
+                    0.26057371497154236,
+                    -49.09185028076172,
+                    0.3327297568321228,
+                    0.2338973581790924,
+                    -0.8522982597351074,
+                    105.26307678222656,
+                    -2.475670099258423,
+                    0.0,
+                    -0.1252557933330536,
+                    249.64244079589844,
+                ],
+            ),
+        ];
+        for (name, expected, affine) in cases {
+            let Some(path) = shared(name) else { return };
+            let image = read_image(&path, &ReadOptions::default()).unwrap();
+            let view = image.view();
+            assert_eq!((view.geometry().dims, view.voxel_type()), expected, "{name}");
+            assert_eq!(view.geometry().ijk_to_world.0[..12], affine, "{name}");
+            let qform = read_image(&path, &ReadOptions { geometry: GeometryChoice::Qform, ..ReadOptions::default() }).unwrap();
+            let difference = |at: usize| (qform.view().geometry().ijk_to_world.0[at] - affine[at]).abs();
+            assert!((0..12).all(|at| difference(at) < 1e-6), "{name}");
+        }
+    }
 }
