@@ -1,6 +1,6 @@
 //! `spinect bench`: how long segmentations take, run after run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
@@ -10,7 +10,7 @@ use super::arguments::{Compute, Placement, Size, precision_name};
 use super::console::{Console, Table, number};
 use super::distribution::{Distribution, histogram};
 use super::segment::{cancelled, stop_if};
-use super::{interrupt, json_text, synthetic};
+use super::{files, interrupt, json_text, synthetic};
 use crate::error::{Error, ErrorKind, Result, try_vec};
 use crate::io;
 use crate::session::{Run, Session};
@@ -93,6 +93,8 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<String> {
 }
 
 fn measure(arguments: &Arguments, console: &Console) -> Result<Benchmark> {
+    let inputs: Vec<&Path> = std::iter::once(arguments.model.as_path()).chain(arguments.volume.as_deref()).collect();
+    files::check_inputs(&inputs)?;
     let cancel = interrupt::cancel_on_interrupt();
     let progress = console.progress();
     progress.say("loading");

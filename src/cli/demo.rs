@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<String> {
     }
     let mut text = console.warning(NOTICE);
     text += &report.text(console);
-    text += &format!("the files are in {folder}; the same again:\n");
+    text += &format!("the files are in {folder}; the same again, there:\n");
     text += "  spinect segment ct.nii.gz --model untrained.safetensors -o labels.nii.gz --force\n";
     text += &console.warning(NOTICE);
     Ok(text)

@@ -16,7 +16,10 @@ pub(super) fn check_outputs(outputs: &[&Path], inputs: &[&Path], force: bool) ->
             return fail(ErrorKind::InvalidArgument, "names no file: write the name of the file to make");
         };
         let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let folder = fs::canonicalize(folder).map_err(|error| Error::io(folder, "find the output's folder", &error))?;
+        let folder = fs::canonicalize(folder).map_err(|error| {
+            let message = format!("{} cannot be written, its folder cannot be found ({error}): make it first", output.display());
+            Error::new(ErrorKind::Io, message)
+        })?;
         let place = folder.join(name);
         if seen.contains(&place) {
             return fail(ErrorKind::InvalidArgument, "is named as two outputs: give each its own file");

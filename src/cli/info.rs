@@ -132,9 +132,9 @@ impl<'a> ModelInfo<'a> {
             ("labels", labels.join(", ")),
             ("window (D, H, W)", list(&self.window)),
             ("stride (D, H, W)", list(&self.stride)),
-            ("spacing mm (D, H, W)", list(&self.spacing_mm)),
-            ("clip HU", list(&self.clip_hu)),
-            ("mean, std HU", list(&[self.mean_hu, self.std_hu])),
+            ("spacing mm (D, H, W)", rounded(&self.spacing_mm)),
+            ("clip HU", rounded(&self.clip_hu)),
+            ("mean, std HU", rounded(&[self.mean_hu, self.std_hu])),
             ("provenance", if self.provenance.is_empty() { "–".into() } else { provenance(self.provenance) }),
         ])
     }
@@ -159,15 +159,17 @@ impl ImageInfo {
     }
 
     fn table(&self) -> Table {
-        let rows: Vec<String> = self.affine.chunks(4).take(3).map(list).collect();
+        let [xi, xj, xk, x, yi, yj, yk, y, zi, zj, zk, z, ..] = self.affine;
         facts([
             ("kind", "image".into()),
             ("dims (i, j, k)", list(&self.dims)),
             ("voxel type", self.voxel_type.into()),
-            ("spacing mm (i, j, k)", list(&self.spacing_mm)),
-            ("orientation: i, j, k increase towards", self.orientation.clone()),
-            ("affine, index to RAS mm", rows.join("; ")),
-            ("rescale slope, intercept", list(&[self.rescale_slope, self.rescale_intercept])),
+            ("spacing mm (i, j, k)", rounded(&self.spacing_mm)),
+            ("i, j, k increase towards", self.orientation.clone()),
+            ("affine, index to RAS mm: x", rounded(&[xi, xj, xk, x])),
+            ("y", rounded(&[yi, yj, yk, y])),
+            ("z", rounded(&[zi, zj, zk, z])),
+            ("rescale slope, intercept", rounded(&[self.rescale_slope, self.rescale_intercept])),
             ("obliquity", format!("{:.2}°", self.obliquity_degrees)),
             ("shear", format!("{:.2}°", self.shear_degrees)),
         ])
@@ -186,6 +188,11 @@ fn list<T: ToString>(values: &[T]) -> String {
     values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// Numbers to a hundred-thousandth, as a person reads them; `--json` has them whole.
+fn rounded(values: &[f64]) -> String {
+    list(&values.iter().map(|value| (value * 1e5).round() / 1e5 + 0.0).collect::<Vec<f64>>())
+}
+
 fn provenance(map: &serde_json::Map<String, serde_json::Value>) -> String {
     map.iter().map(|(key, value)| format!("{key}: {value}")).collect::<Vec<_>>().join(", ")
 }
@@ -193,6 +200,11 @@ fn provenance(map: &serde_json::Map<String, serde_json::Value>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn people_read_rounded_numbers_without_a_negative_zero() {
+        assert_eq!(rounded(&[-26.472_124_099, 3071.0, -0.0, -1e-9]), "-26.47212, 3071, 0, 0");
+    }
 
     #[test]
     fn a_model_is_known_by_its_ending_or_its_first_bytes() {

@@ -161,7 +161,7 @@ impl Report {
         let mut text = console.table(&labels);
         text += &console.table(&stages);
         text += &format!(
-            "{} windows, {} of them different; {}, {}, {} threads; model {}; memory {} estimated, {} at most in use\n",
+            "{} windows, {} of them computed; {}, {}, {} threads; model {}; memory {} estimated, {} at most in use\n",
             self.windows,
             self.windows_computed,
             self.device,
