@@ -3,11 +3,14 @@
 #![warn(missing_docs)]
 
 pub mod capi;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod engine;
 pub mod error;
 mod float_state;
 pub mod geometry;
 pub mod io;
+pub mod metrics;
 pub mod model;
 pub mod ops;
 pub mod pipeline;

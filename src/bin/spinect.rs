@@ -1,1 +1,5 @@
-fn main() {}
+//! The program `spinect`: it only starts the command line.
+
+fn main() -> std::process::ExitCode {
+    spinect::cli::main()
+}

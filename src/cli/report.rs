@@ -1,0 +1,213 @@
+//! What a segmentation reports: the object of `--json`, and the same as tables for people.
+
+use serde::Serialize;
+
+use super::console::{Console, Table, number};
+use crate::geometry::World;
+use crate::segmentation::{Segmentation, Timings};
+use crate::session::MemoryEstimate;
+
+/// The object of `segment --json`. The keys are a contract: more may be added, none renamed.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub(super) spinect_version: &'static str,
+    pub(super) labels: Vec<LabelReport>,
+    /// Windows that the volume has, and those that went through the network (identical ones do so once).
+    pub(super) windows: u64,
+    pub(super) windows_computed: u64,
+    pub(super) device: String,
+    pub(super) precision: &'static str,
+    pub(super) threads: usize,
+    pub(super) model_name: String,
+    pub(super) model_sha256: String,
+    pub(super) input_sha256: String,
+    pub(super) timings: Seconds,
+    pub(super) memory: Memory,
+    pub(super) warnings: Vec<&'static str>,
+    #[serde(skip)]
+    warning_texts: Vec<&'static str>,
+}
+
+/// One label of a result.
+#[derive(Debug, Serialize)]
+pub(super) struct LabelReport {
+    value: u8,
+    name: String,
+    voxels: u64,
+    volume_mm3: f64,
+    /// Null if no voxel has the label.
+    mean_confidence: f64,
+    /// RAS mm; null if no voxel has the label.
+    centroid_ras_mm: Option<[f64; 3]>,
+}
+
+/// Seconds per stage, measured with one clock: all but `total` add up to `total`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(super) struct Seconds {
+    /// Checking the arguments, starting the session, loading the model.
+    pub(super) load: f64,
+    /// Reading the input.
+    pub(super) read: f64,
+    /// From the call of the segmentation to the network, and whatever of that call no other stage claims.
+    pub(super) prepare: f64,
+    pub(super) network: f64,
+    pub(super) combine: f64,
+    pub(super) restore: f64,
+    /// Writing the outputs.
+    pub(super) write: f64,
+    pub(super) total: f64,
+}
+
+impl Seconds {
+    /// The stages of one run; `segment` is the whole call of the segmentation seen from outside.
+    pub(super) fn new(load: f64, read: f64, segment: f64, stages: &Timings, write: f64, total: f64) -> Self {
+        let Timings { network, combine, restore, .. } = *stages;
+        Seconds { load, read, prepare: segment - network - combine - restore, network, combine, restore, write, total }
+    }
+
+    fn stages(&self) -> [(&'static str, f64); 7] {
+        let Seconds { load, read, prepare, network, combine, restore, write, .. } = *self;
+        [
+            ("load", load),
+            ("read", read),
+            ("prepare", prepare),
+            ("network", network),
+            ("combine", combine),
+            ("restore", restore),
+            ("write", write),
+        ]
+    }
+}
+
+/// Memory that the run was estimated to take, and the most that the process held.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Memory {
+    /// Host bytes of the segmentation with its result, without the input.
+    estimate_bytes: u64,
+    device_estimate_bytes: u64,
+    /// Null where the operating system does not tell.
+    peak_rss_bytes: Option<u64>,
+}
+
+impl Memory {
+    pub(super) fn now(estimate: MemoryEstimate) -> Self {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        Memory {
+            estimate_bytes: estimate.host_bytes,
+            device_estimate_bytes: estimate.device_bytes,
+            peak_rss_bytes: peak_rss_bytes(&status),
+        }
+    }
+}
+
+/// `VmHWM` of Linux's `/proc/self/status`, which counts in KiB.
+fn peak_rss_bytes(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+impl Report {
+    /// The report of a result. `device` and `threads` are the caller's words for where it ran.
+    pub(super) fn of(result: &Segmentation, device: String, threads: usize, timings: Seconds, estimate: MemoryEstimate) -> Self {
+        let provenance = result.provenance();
+        let world = result.geometry().world;
+        let labels = result.table().iter().map(|label| LabelReport {
+            value: label.value,
+            name: label.name.clone(),
+            voxels: label.statistics.voxels,
+            volume_mm3: label.statistics.volume_mm3,
+            mean_confidence: label.statistics.mean_confidence,
+            centroid_ras_mm: (label.statistics.voxels > 0).then(|| ras(world, label.statistics.centroid)),
+        });
+        Report {
+            spinect_version: env!("CARGO_PKG_VERSION"),
+            labels: labels.collect(),
+            windows: result.timings().windows,
+            windows_computed: result.timings().windows_computed,
+            device,
+            precision: super::arguments::precision_name(provenance.precision),
+            threads,
+            model_name: provenance.model_name.clone(),
+            model_sha256: provenance.model_sha256.clone(),
+            input_sha256: provenance.input_sha256.clone(),
+            timings,
+            memory: Memory::now(estimate),
+            warnings: provenance.warnings.iter().map(|(key, _)| key).collect(),
+            warning_texts: provenance.warnings.iter().map(|(_, text)| text).collect(),
+        }
+    }
+
+    /// The report for people.
+    pub(super) fn text(&self, console: &Console) -> String {
+        let mut labels = Table::new(&["label", "value", "voxels", "volume mL", "volume mm³", "mean confidence", "centroid RAS mm"], 1);
+        for label in &self.labels {
+            labels.row([
+                label.name.clone(),
+                label.value.to_string(),
+                label.voxels.to_string(),
+                number(label.volume_mm3 / 1000.0, 2),
+                number(label.volume_mm3, 1),
+                number(label.mean_confidence, 3),
+                label.centroid_ras_mm.map_or_else(|| "–".into(), |[x, y, z]| format!("{x:.1}, {y:.1}, {z:.1}")),
+            ]);
+        }
+        let mut stages = Table::new(&["stage", "seconds", "share %"], 1);
+        let share = |seconds: f64| number(100.0 * seconds / self.timings.total, 1);
+        for (name, seconds) in self.timings.stages() {
+            stages.row([name.into(), number(seconds, 4), share(seconds)]);
+        }
+        stages.row(["total".into(), number(self.timings.total, 4), share(self.timings.total)]);
+        let mib = |bytes: u64| format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20));
+        let mut text = console.table(&labels);
+        text += &console.table(&stages);
+        text += &format!(
+            "{} windows, {} of them computed; {}, {}, {} threads; model {}; memory {} estimated, {} at most in use\n",
+            self.windows,
+            self.windows_computed,
+            self.device,
+            self.precision,
+            self.threads,
+            super::console::plain(&self.model_name),
+            mib(self.memory.estimate_bytes),
+            self.memory.peak_rss_bytes.map_or_else(|| "unknown".into(), mib),
+        );
+        for warning in &self.warning_texts {
+            text += &console.warning(warning);
+        }
+        text
+    }
+}
+
+/// A point in RAS millimeters.
+fn ras(world: World, [x, y, z]: [f64; 3]) -> [f64; 3] {
+    match world {
+        World::Ras => [x, y, z],
+        World::Lps => [-x, -y, z],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_add_up_to_the_total_whatever_the_session_left_unclaimed() {
+        let stages = Timings { prepare: 0.1, network: 2.0, combine: 0.25, restore: 0.125, ..Timings::default() };
+        let seconds = Seconds::new(0.5, 0.25, 2.625, &stages, 0.5, 3.875);
+        let sum: f64 = seconds.stages().iter().map(|(_, seconds)| seconds).sum();
+        assert!((sum - seconds.total).abs() < 1e-12, "{sum}");
+        assert_eq!(seconds.prepare, 0.25);
+    }
+
+    #[test]
+    fn the_peak_of_memory_is_read_in_bytes() {
+        assert_eq!(peak_rss_bytes("Name:\tspinect\nVmPeak:\t 9 kB\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n"), Some(2 << 20));
+        assert_eq!(peak_rss_bytes("Name:\tspinect\n"), None);
+    }
+
+    #[test]
+    fn a_centroid_is_told_in_ras() {
+        assert_eq!(ras(World::Lps, [1.0, 2.0, 3.0]), [-1.0, -2.0, 3.0]);
+        assert_eq!(ras(World::Ras, [1.0, 2.0, 3.0]), [1.0, 2.0, 3.0]);
+    }
+}

@@ -1,0 +1,201 @@
+//! `spinect segment`: a CT in, a label map out.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::arguments::{Compute, Placement, RasBox};
+use super::console::Console;
+use super::report::{Report, Seconds};
+use super::stopwatch::Stopwatch;
+use super::{files, interrupt, json_text};
+use crate::error::{Error, ErrorKind, Result};
+use crate::geometry::World;
+use crate::io;
+use crate::session::{Cancel, RegionOfInterest, Run, Session};
+
+/// Segment bone and nerve on a CT
+#[derive(Debug, Args)]
+#[command(after_help = "Example: spinect segment ct.nii.gz --model spinect.safetensors -o labels.nii.gz\n\
+    The label map has the input's grid, geometry and header. Not a medical device: every result needs review.")]
+pub(super) struct Arguments {
+    /// The CT: .nii or .nii.gz
+    input: PathBuf,
+    /// The model: .safetensors
+    #[arg(long, value_name = "MODEL")]
+    model: PathBuf,
+    /// The label map to write: .nii or .nii.gz
+    #[arg(short, long, value_name = "OUTPUT")]
+    output: PathBuf,
+    #[command(flatten)]
+    compute: Compute,
+    /// Segment only this box, in RAS millimeters (x to the Right, y to Anterior, z to Superior)
+    #[arg(long, value_name = "x0,y0,z0,x1,y1,z1", allow_hyphen_values = true)]
+    roi: Option<RasBox>,
+    /// Also write the confidence of every voxel, 0 to 1: .nii or .nii.gz
+    #[arg(long, value_name = "FILE")]
+    confidence: Option<PathBuf>,
+    /// Surfaces of the labels (not in this version)
+    #[arg(long, value_name = "DIR")]
+    surface: Option<PathBuf>,
+    /// Also write the object of --json to this file
+    #[arg(long, value_name = "FILE.json")]
+    report: Option<PathBuf>,
+    /// Print an object for programs instead of tables
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Replace outputs that exist
+    #[arg(long)]
+    force: bool,
+    /// Fail if segmenting takes longer (without loading, reading and writing)
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    deadline: Option<Duration>,
+    #[command(flatten)]
+    placement: Placement,
+}
+
+fn seconds(text: &str) -> std::result::Result<Duration, String> {
+    let duration = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.filter(|duration| !duration.is_zero()).ok_or_else(|| "a deadline is a number of seconds above 0".into())
+}
+
+impl Arguments {
+    /// The plainest run: one model, one input, one output.
+    pub(super) fn plain(input: PathBuf, model: PathBuf, output: PathBuf, force: bool) -> Self {
+        Arguments {
+            input,
+            model,
+            output,
+            compute: Compute::default(),
+            roi: None,
+            confidence: None,
+            surface: None,
+            report: None,
+            json: false,
+            force,
+            deadline: None,
+            placement: Placement::default(),
+        }
+    }
+}
+
+pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<String> {
+    let report = segment(arguments, console)?;
+    if console.json { json_text(&report) } else { Ok(report.text(console)) }
+}
+
+/// Loads, reads, segments, writes; every stage on one clock.
+pub(super) fn segment(arguments: &Arguments, console: &Console) -> Result<Report> {
+    let mut watch = Stopwatch::start();
+    check(arguments)?;
+    let cancel = interrupt::cancel_on_interrupt();
+    let progress = console.progress();
+
+    progress.say("loading");
+    let session = Session::new(&arguments.compute.session_config())?;
+    session.load_weights(&arguments.model)?;
+    let device = arguments.compute.device_name(session.model_info()?.device);
+    let load = watch.lap();
+
+    progress.say("reading");
+    let image = io::read_image(&arguments.input, &arguments.placement.read_options())?;
+    let volume = image.view();
+    let estimate = session.estimate_memory(&volume)?;
+    stop_if(cancel)?;
+    let read = watch.lap();
+
+    let mut report_progress = |fraction, stage| progress.report(fraction, stage);
+    let run = Run {
+        roi: arguments.roi.map(|roi| in_world(roi.0, volume.geometry().world)),
+        cancel: Some(cancel),
+        progress: Some(&mut report_progress),
+        deadline: arguments.deadline,
+        ..Run::default()
+    };
+    let result = session.segment(&volume, run).map_err(cancelled)?;
+    let segment = watch.lap();
+
+    // From here on the outputs are finished: a request to stop comes too late to leave them half done.
+    stop_if(cancel)?;
+    progress.say("writing");
+    io::write_segmentation(&result, &arguments.output)?;
+    if let Some(path) = &arguments.confidence {
+        io::write_confidence(&result, path)?;
+    }
+    let write = watch.lap();
+
+    let timings = Seconds::new(load, read, segment, result.timings(), write, watch.total());
+    let report = Report::of(&result, device, session.threads(), timings, estimate);
+    if let Some(path) = &arguments.report {
+        files::write(path, json_text(&report)?.as_bytes())?;
+    }
+    Ok(report)
+}
+
+/// Everything that can be found wrong before any work is done.
+fn check(arguments: &Arguments) -> Result<()> {
+    if arguments.surface.is_some() {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "--surface is not in this version of spinect: leave it out, and make surfaces from the label map",
+        ));
+    }
+    let images: Vec<&Path> = [Some(&arguments.output), arguments.confidence.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect();
+    images.iter().try_for_each(|path| files::check_image_name(path))?;
+    let outputs: Vec<&Path> = images.into_iter().chain(arguments.report.as_deref()).collect();
+    files::check_outputs(&outputs, &[&arguments.input, &arguments.model], arguments.force)?;
+    files::check_inputs(&[&arguments.input, &arguments.model])
+}
+
+/// The region, which the command line takes in RAS, in the world of the volume.
+fn in_world(roi: RegionOfInterest, world: World) -> RegionOfInterest {
+    match world {
+        World::Ras => roi,
+        World::Lps => {
+            let ([x0, y0, z0], [x1, y1, z1]) = (roi.min, roi.max);
+            RegionOfInterest { min: [-x1, -y1, z0], max: [-x0, -y0, z1] }
+        }
+    }
+}
+
+/// Fails if a request to stop has arrived.
+pub(super) fn stop_if(cancel: &Cancel) -> Result<()> {
+    if cancel.is_set() { Err(cancelled(Error::new(ErrorKind::Cancelled, ""))) } else { Ok(()) }
+}
+
+/// A cancelled run in the user's words; every other failure as it is.
+pub(super) fn cancelled(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Cancelled => Error::new(ErrorKind::Cancelled, "cancelled: nothing was written"),
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_in_ras_keeps_its_place_in_lps() {
+        let roi = RegionOfInterest { min: [-10.0, 1.0, 2.0], max: [20.0, 3.0, 4.0] };
+        assert_eq!(in_world(roi, World::Ras), roi);
+        assert_eq!(in_world(roi, World::Lps), RegionOfInterest { min: [-20.0, -3.0, 2.0], max: [10.0, -1.0, 4.0] });
+    }
+
+    #[test]
+    fn a_deadline_is_a_positive_number_of_seconds() {
+        assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
+        for wrong in ["", "0", "-1", "nan", "inf", "1s", "1e300"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_request_to_stop_is_told_as_cancelled() {
+        let cancel = Cancel::new();
+        assert!(stop_if(&cancel).is_ok());
+        cancel.set();
+        assert!(stop_if(&cancel).unwrap_err().message().starts_with("cancelled"));
+    }
+}

@@ -1,0 +1,420 @@
+//! The program as its users run it: exit status, the one line of an error, files, and the objects of `--json`.
+#![cfg(feature = "cli")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use spinect::{Affine, Geometry, Volume, World};
+
+/// A folder of its own for a test, and the program in it.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Place(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_spinect"));
+        command.current_dir(self.0.path()).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Runs the program, which must succeed, and returns what it printed.
+    fn succeed(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let (text, errors) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
+        assert_eq!(errors, "", "{arguments:?}");
+        text
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.succeed(arguments)).unwrap()
+    }
+
+    /// Runs the program, which must fail with status 1, nothing on standard output and one line `error: …`, and returns
+    /// that line.
+    fn fail(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let (printed, errors) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!((output.status.code(), printed.as_str()), (Some(1), ""), "{arguments:?}: {errors}");
+        assert!(errors.starts_with("error: ") && errors.ends_with('\n') && errors.lines().count() == 1, "{arguments:?}: {errors:?}");
+        assert!(errors.len() >= "error: ".len() + 8, "{errors}");
+        errors
+    }
+
+    /// A label map of 4×3×2 voxels of 1×1×2 mm; the first voxels are these, the others background.
+    fn label_map(&self, name: &str, first: &[u8]) -> PathBuf {
+        self.label_map_at(name, first, [0.0; 3])
+    }
+
+    fn label_map_at(&self, name: &str, first: &[u8], origin: [f64; 3]) -> PathBuf {
+        let mut voxels = [0u8; 24];
+        voxels[..first.len()].copy_from_slice(first);
+        self.image(name, &voxels, [4, 3, 2], [1.0, 1.0, 2.0], origin)
+    }
+
+    fn image<T: spinect::Voxel>(&self, name: &str, voxels: &[T], dims: [usize; 3], spacing: [f64; 3], origin: [f64; 3]) -> PathBuf {
+        let geometry = Geometry { dims, ijk_to_world: Affine::from_spacing(spacing, origin), world: World::Ras };
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        spinect::io::write_image(&Volume::from_slice(voxels, geometry).unwrap(), &path).unwrap();
+        path
+    }
+
+    /// A CT of 20×24×12 voxels of 2 mm: a bright ball in soft tissue.
+    fn ct(&self, name: &str) -> PathBuf {
+        let voxels: Vec<i16> = (0..20 * 24 * 12i32)
+            .map(|at| {
+                let (i, j, k) = (at % 20 - 10, at / 20 % 24 - 12, at / 480 - 6);
+                if i * i + j * j + k * k < 25 { 700 } else { 40 + (at * 7919 % 31) as i16 }
+            })
+            .collect();
+        self.image(name, &voxels, [20, 24, 12], [2.0; 3], [-20.0, -24.0, -12.0])
+    }
+
+    /// An untrained model that is small enough for a test.
+    fn model(&self, name: &str) -> PathBuf {
+        self.succeed(&["init", "--preset", "spinect", "--channels", "2,2,4,4,4", "-o", name]);
+        self.path(name)
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn keys(object: &Value) -> Vec<&str> {
+    object.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+fn assert_has_keys(object: &Value, expected: &[&str]) {
+    let found = keys(object);
+    assert!(expected.iter().all(|key| found.contains(key)), "{expected:?} in {found:?}");
+}
+
+fn close(value: &Value, expected: f64) -> bool {
+    (value.as_f64().unwrap() - expected).abs() < 1e-12
+}
+
+fn entries(folder: &Path) -> usize {
+    fs::read_dir(folder).unwrap().count()
+}
+
+#[test]
+fn wrong_usage_exits_with_2_and_help_with_0() {
+    let place = Place::new();
+    let wrong: &[&[&str]] = &[
+        &[],
+        &["nothing"],
+        &["segment"],
+        &["segment", "ct.nii"],
+        &["segment", "ct.nii", "--model", "m", "-o", "l.nii", "--device", "tpu"],
+        &["segment", "ct.nii", "--model", "m", "-o", "l.nii", "--precision", "f8"],
+        &["segment", "ct.nii", "--model", "m", "-o", "l.nii", "--roi", "1,2,3"],
+        &["segment", "ct.nii", "--model", "m", "-o", "l.nii", "--deadline", "0"],
+        &["bench", "--model", "m", "--size", "1,2"],
+        &["bench", "--model", "m", "--runs", "0"],
+        &["bench", "--model", "m", "--size", "1,2,3", "--volume", "ct.nii"],
+        &["init", "-o", "m"],
+        &["evaluate", "--truth", "a", "--prediction", "b", "--labels", "bone"],
+    ];
+    for arguments in wrong {
+        let output = place.run(arguments);
+        assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(2), ""), "{arguments:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?}");
+    }
+    for name in ["segment", "info", "evaluate", "init", "bench", "demo"] {
+        assert!(place.succeed(&[name, "--help"]).contains("Usage: spinect"), "{name}");
+    }
+    let help = place.succeed(&["--help"]);
+    assert!(["query", "phantom", "train "].iter().all(|name| !help.contains(name)), "{help}");
+}
+
+#[test]
+fn the_version_and_how_it_was_built_are_told() {
+    let version = Place::new().succeed(&["--version"]);
+    assert!(version.starts_with(concat!("spinect ", env!("CARGO_PKG_VERSION"), "\n")) && version.contains("build: "), "{version}");
+}
+
+#[test]
+fn a_missing_file_is_one_line_that_names_it() {
+    let place = Place::new();
+    for arguments in [
+        &["info", "missing.nii"][..],
+        &["segment", "missing.nii", "--model", "m.safetensors", "-o", "l.nii"],
+        &["evaluate", "--truth", "missing.nii", "--prediction", "b.nii"],
+    ] {
+        let line = place.fail(arguments);
+        assert!(line.contains("missing.nii"), "{line}");
+    }
+    assert!(place.fail(&["bench", "--model", "missing.safetensors"]).contains("missing.safetensors"));
+    assert!(place.fail(&["info", "line\nbreak.nii"]).contains("line break.nii"));
+    assert_eq!(entries(place.0.path()), 0);
+}
+
+#[test]
+fn nothing_is_overwritten_without_force() {
+    let place = Place::new();
+    let arguments = ["init", "--preset", "spinect", "--channels", "2,2", "--seed", "3", "-o", "m.safetensors"];
+    fs::write(place.path("m.safetensors"), "precious").unwrap();
+    let line = place.fail(&arguments);
+    assert!(line.contains("m.safetensors exists: use --force"), "{line}");
+    assert_eq!(fs::read(place.path("m.safetensors")).unwrap(), b"precious");
+    place.succeed(&[&arguments[..], &["--force"]].concat());
+    assert_ne!(fs::read(place.path("m.safetensors")).unwrap(), b"precious");
+    assert_eq!(entries(place.0.path()), 1);
+}
+
+#[test]
+fn outputs_are_checked_before_any_work() {
+    let place = Place::new();
+    // Neither input is there: what is wrong with an output is told first.
+    let segment = |more: &[&str]| place.fail(&[&["segment", "ct.nii", "--model", "m.safetensors"], more].concat());
+    fs::write(place.path("old.json"), "precious").unwrap();
+    assert!(segment(&["-o", "labels.png"]).contains(".nii"));
+    assert!(segment(&["-o", "none/labels.nii"]).contains("none"));
+    assert!(segment(&["-o", "labels.nii", "--report", "old.json"]).contains("old.json exists"));
+    assert!(segment(&["-o", "labels.nii", "--confidence", "labels.nii"]).contains("two outputs"));
+    assert!(segment(&["-o", "labels.nii", "--surface", "meshes"]).contains("not in this version"));
+    assert_eq!(fs::read(place.path("old.json")).unwrap(), b"precious");
+}
+
+#[test]
+fn an_untrained_model_says_so_and_tells_what_it_is() {
+    let place = Place::new();
+    let arguments = ["init", "--preset", "spinect", "--channels", "2,4,8,8,8", "--seed", "5"];
+    let told = place.succeed(&[&arguments[..], &["-o", "a.safetensors"]].concat());
+    assert!(told.contains("untrained") && told.contains("latency tests only"), "{told}");
+    place.succeed(&[&arguments[..], &["-o", "b.safetensors"]].concat());
+    assert_eq!(fs::read(place.path("a.safetensors")).unwrap(), fs::read(place.path("b.safetensors")).unwrap());
+
+    let info = place.json(&["info", "a.safetensors", "--json"]);
+    assert_has_keys(&info, &["kind", "name", "version", "sha256", "parameters", "classes", "window", "stride", "spacing_mm", "labels"]);
+    assert_eq!((&info["kind"], &info["classes"]), (&"model".into(), &3.into()));
+    assert_eq!(info["window"], serde_json::json!([32, 64, 64]));
+    assert_eq!(info["stride"], serde_json::json!([20, 40, 40]));
+    assert_eq!(info["labels"][2], serde_json::json!({"value": 2, "name": "nerve"}));
+    assert_eq!(info["sha256"].as_str().unwrap().len(), 64);
+    assert!(told.contains(info["sha256"].as_str().unwrap()));
+    assert!(place.succeed(&["info", "a.safetensors"]).contains("parameters\t"));
+}
+
+#[test]
+fn an_image_tells_its_grid() {
+    let place = Place::new();
+    place.label_map_at("labels.nii.gz", &[1], [-5.0, 6.0, 7.5]);
+    let info = place.json(&["info", "labels.nii.gz", "--json"]);
+    assert_has_keys(&info, &["kind", "dims", "voxel_type", "spacing_mm", "orientation", "affine"]);
+    assert_eq!((&info["kind"], &info["voxel_type"], &info["orientation"]), (&"image".into(), &"uint8".into(), &"RAS".into()));
+    assert_eq!(info["dims"], serde_json::json!([4, 3, 2]));
+    assert_eq!(info["spacing_mm"], serde_json::json!([1.0, 1.0, 2.0]));
+    let affine = [1.0, 0.0, 0.0, -5.0, 0.0, 1.0, 0.0, 6.0, 0.0, 0.0, 2.0, 7.5, 0.0, 0.0, 0.0, 1.0];
+    assert_eq!(info["affine"], serde_json::json!(affine));
+}
+
+#[test]
+fn evaluation_scores_two_files_as_counted_by_hand() {
+    let place = Place::new();
+    // Bone: 4 and 3 voxels, 2 in both, 5 in the union. Nerve: found exactly.
+    place.label_map("truth.nii", &[1, 1, 1, 1, 0, 2]);
+    place.label_map("prediction.nii.gz", &[0, 0, 1, 1, 1, 2]);
+    let result = place.json(&["evaluate", "--truth", "truth.nii", "--prediction", "prediction.nii.gz", "--json"]);
+    let bone = &result["labels"]["bone"];
+    assert!(close(&bone["pixel_accuracy"], 0.5) && close(&bone["iou"], 0.4) && close(&bone["dice"], 4.0 / 7.0), "{bone}");
+    assert_eq!(result["labels"]["nerve"], serde_json::json!({"pixel_accuracy": 1.0, "iou": 1.0, "dice": 1.0}));
+    let table = place.succeed(&["evaluate", "--truth", "truth.nii", "--prediction", "prediction.nii.gz"]);
+    assert!(table.contains("truth\tbone\t0.5000\t0.4000\t0.5714\n"), "{table}");
+}
+
+#[test]
+fn evaluation_of_folders_is_the_mean_over_cases_that_can_be_judged() {
+    let place = Place::new();
+    place.label_map("truth/a.nii", &[1, 1, 1, 1, 0, 2]);
+    place.label_map("prediction/a.nii", &[0, 0, 1, 1, 1, 2]);
+    place.label_map("truth/b.nii.gz", &[1, 1]);
+    place.label_map("prediction/b.nii", &[1, 1]);
+    let result = place.json(&["evaluate", "--truth", "truth", "--prediction", "prediction", "--json"]);
+    assert!(close(&result["labels"]["bone"]["dice"], (4.0 / 7.0 + 1.0) / 2.0), "{result}");
+    // Case b has no nerve in either map.
+    assert!(close(&result["labels"]["nerve"]["dice"], 1.0) && result["cases"][1]["labels"]["nerve"]["dice"].is_null(), "{result}");
+    let named = place.json(&["evaluate", "--truth", "truth", "--prediction", "prediction", "--labels", "1=vertebra", "--json"]);
+    assert_eq!(keys(&named["labels"]), ["vertebra"]);
+    fs::remove_file(place.path("prediction/b.nii")).unwrap();
+    assert!(place.fail(&["evaluate", "--truth", "truth", "--prediction", "prediction"]).contains('b'));
+    assert!(place.fail(&["evaluate", "--truth", "truth", "--prediction", "prediction/a.nii"]).contains("folder"));
+}
+
+#[test]
+fn evaluation_refuses_maps_of_another_grid() {
+    let place = Place::new();
+    place.label_map("truth.nii", &[1]);
+    place.label_map_at("moved.nii", &[1], [0.01, 0.0, 0.0]);
+    place.image("smaller.nii", &[1u8; 12], [4, 3, 1], [1.0, 1.0, 2.0], [0.0; 3]);
+    place.image("ct.nii", &[-7i16; 24], [4, 3, 2], [1.0, 1.0, 2.0], [0.0; 3]);
+    let evaluate = |prediction| place.fail(&["evaluate", "--truth", "truth.nii", "--prediction", prediction]);
+    assert!(evaluate("moved.nii").contains("mm apart"));
+    assert!(evaluate("smaller.nii").contains("dimensions"));
+    assert!(evaluate("ct.nii").contains("whole numbers"));
+}
+
+#[test]
+fn a_segmentation_writes_its_files_and_tells_the_keys_of_the_contract() {
+    let place = Place::new();
+    let (ct, model) = (place.ct("ct.nii.gz"), place.model("m.safetensors"));
+    let outputs = ["-o", "labels.nii.gz", "--confidence", "confidence.nii", "--report", "report.json"];
+    let segment = [&["segment", "ct.nii.gz", "--model", "m.safetensors", "--threads", "1", "--json"][..], &outputs].concat();
+    let result = place.json(&segment);
+    assert_has_keys(&result, &["labels", "windows", "device", "model_sha256", "timings", "warnings"]);
+    assert_has_keys(&result["timings"], &["read", "prepare", "network", "combine", "restore", "write", "total"]);
+    assert_has_keys(&result["labels"][0], &["value", "name", "voxels", "volume_mm3"]);
+    assert_eq!(result["device"], "cpu");
+    // 40×48×24 mm fit one window.
+    assert_eq!(result["windows"], 1);
+    assert_eq!(result["model_sha256"], place.json(&["info", model.to_str().unwrap(), "--json"])["sha256"]);
+    assert!(result["warnings"].as_array().unwrap().contains(&"model_not_clinical".into()), "{result}");
+    let labels = result["labels"].as_array().unwrap();
+    let voxels: u64 = labels.iter().map(|label| label["voxels"].as_u64().unwrap()).sum();
+    let volume: f64 = labels.iter().map(|label| label["volume_mm3"].as_f64().unwrap()).sum();
+    assert!(voxels == 20 * 24 * 12 && (volume - 8.0 * voxels as f64).abs() < 1e-6, "{result}");
+    assert_eq!(serde_json::from_slice::<Value>(&fs::read(place.path("report.json")).unwrap()).unwrap(), result);
+
+    let [input, written] = [ct.as_path(), &place.path("labels.nii.gz")].map(|path| place.json(&["info", path.to_str().unwrap(), "--json"]));
+    assert_eq!((&written["voxel_type"], &written["affine"]), (&"uint8".into(), &input["affine"]));
+    assert_eq!(place.json(&["info", "confidence.nii", "--json"])["voxel_type"], "float32");
+    assert!(place.fail(&segment).contains("exists"));
+    assert_eq!(place.json(&[&segment[..], &["--force"]].concat())["labels"], result["labels"]);
+    assert_eq!(entries(place.0.path()), 5);
+}
+
+#[test]
+fn the_seconds_of_the_stages_add_up_to_the_total() {
+    let place = Place::new();
+    place.ct("ct.nii");
+    place.model("m.safetensors");
+    let result = place.json(&["segment", "ct.nii", "--model", "m.safetensors", "-o", "labels.nii", "--json"]);
+    let timings = result["timings"].as_object().unwrap();
+    let seconds = |key: &String| timings[key].as_f64().unwrap();
+    let sum: f64 = timings.keys().filter(|key| *key != "total").map(seconds).sum();
+    assert!((sum - seconds(&"total".into())).abs() < 1e-6, "{timings:?}");
+    assert!(timings.keys().all(|key| seconds(key) >= 0.0), "{timings:?}");
+}
+
+#[test]
+fn a_region_of_interest_leaves_the_rest_alone_and_one_elsewhere_is_refused() {
+    let place = Place::new();
+    place.ct("ct.nii");
+    place.model("m.safetensors");
+    let segment =
+        |roi: &str, output: &str| place.run(&["segment", "ct.nii", "--model", "m.safetensors", "-o", output, "--json", "--roi", roi]);
+    let inside = segment("-5,-5,-5,5,5,5", "inside.nii");
+    assert_eq!(inside.status.code(), Some(0), "{}", text(&inside.stderr));
+    let outside = segment("500,500,500,600,600,600", "outside.nii");
+    assert_eq!(outside.status.code(), Some(1), "{}", text(&outside.stdout));
+    assert!(!place.path("outside.nii").exists());
+}
+
+#[test]
+fn a_pipe_gets_neither_colors_nor_borders_nor_a_progress_bar() {
+    let place = Place::new();
+    place.ct("ct.nii");
+    place.model("m.safetensors");
+    let told = place.succeed(&["segment", "ct.nii", "--model", "m.safetensors", "-o", "labels.nii"]);
+    assert!(told.contains("label\tvalue\tvoxels\t") && told.contains("\ntotal\t"), "{told}");
+    assert!(!told.contains('\u{1b}') && !told.contains('│'), "{told:?}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let place = Place::new();
+    place.model("m.safetensors");
+    let mut child = place.command(&["info", "m.safetensors"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_passed_deadline_is_an_error_and_leaves_no_file() {
+    let place = Place::new();
+    place.ct("ct.nii");
+    place.model("m.safetensors");
+    place.fail(&["segment", "ct.nii", "--model", "m.safetensors", "-o", "labels.nii", "--deadline", "1e-9"]);
+    assert_eq!(entries(place.0.path()), 2);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_ends_with_one_line_and_without_a_file() {
+    let place = Place::new();
+    place.succeed(&["init", "--preset", "spinect", "--channels", "8,16,32,64,64", "-o", "m.safetensors"]);
+    // No two windows are alike: hundreds of them go through the network.
+    let voxels: Vec<i16> = (0..200 * 200 * 200u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 21) as i16).collect();
+    place.image("ct.nii", &voxels, [200; 3], [1.0; 3], [0.0; 3]);
+    let mut child = place
+        .command(&["segment", "ct.nii", "--model", "m.safetensors", "-o", "labels.nii"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Before the handler stands, the signal ends the process without a word: wait until it is caught.
+    let status = format!("/proc/{}/status", child.id());
+    let caught = || {
+        let status = fs::read_to_string(&status).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+        u64::from_str_radix(mask, 16).unwrap() & 1 << (libc::SIGINT - 1) != 0
+    };
+    while !caught() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    // SAFETY: the process is a child of this one that nobody has waited for.
+    unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGINT) };
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(1), "error: cancelled: nothing was written\n"));
+    assert_eq!(entries(place.0.path()), 2);
+}
+
+#[test]
+fn a_benchmark_tells_the_keys_of_the_contract() {
+    let place = Place::new();
+    place.model("m.safetensors");
+    let bench = ["bench", "--model", "m.safetensors", "--size", "40,64,64", "--runs", "3", "--threads", "1"];
+    let result = place.json(&[&bench[..], &["--json"]].concat());
+    assert_has_keys(&result, &["windows", "device", "threads", "precision", "per_window", "total", "stages"]);
+    let expected = ["p50", "p90", "p99", "max", "mean"];
+    assert_has_keys(&result["per_window"], &expected);
+    assert_has_keys(&result["total"], &expected);
+    for stage in ["prepare", "network", "combine", "restore"] {
+        assert_has_keys(&result["stages"][stage], &expected);
+    }
+    assert_eq!((&result["windows"], &result["windows_computed"], &result["threads"]), (&2.into(), &2.into(), &1.into()));
+    assert_eq!((&result["precision"], &result["device"], &result["runs"]), (&"f32".into(), &"cpu".into(), &3.into()));
+    assert_eq!(result["total"]["p99"], result["total"]["max"]);
+    assert!(place.succeed(&bench).contains("per window\t"));
+}
+
+#[test]
+fn the_demonstration_says_twice_that_it_means_nothing() {
+    let place = Place::new();
+    let told = place.succeed(&["demo", "-o", "demo"]);
+    assert_eq!(told.matches("the labels mean nothing").count(), 2, "{told}");
+    assert_eq!(entries(&place.path("demo")), 3);
+    let again = [place.path("demo/ct.nii.gz"), place.path("demo/labels.nii.gz")]
+        .map(|path| place.json(&["info", path.to_str().unwrap(), "--json"]));
+    assert_eq!(again[0]["affine"], again[1]["affine"]);
+    assert!(place.fail(&["demo", "-o", "demo"]).contains("--force"));
+    let json = place.json(&["demo", "-o", "demo", "--force", "--json"]);
+    assert!(json["notice"].as_str().unwrap().contains("mean nothing"));
+    assert_has_keys(&json, &["labels", "windows", "timings"]);
+}
