@@ -102,6 +102,13 @@ fn threads_share_a_session_and_outlive_it() {
     client_with_model("threads");
 }
 
+#[test]
+fn nothing_is_allocated_after_prepare_nor_by_queries() {
+    if cfg!(target_env = "gnu") {
+        client_with_model("allocations");
+    }
+}
+
 /// The committed list of symbols.
 fn listed() -> Vec<String> {
     let list = fs::read_to_string(common::include_dir().join("spinect.symbols")).expect("the list is there");

@@ -127,14 +127,8 @@ pub(super) fn owner(voxels: *const c_void) -> Option<Shared<spinect_image>> {
 
 /// The volume with the image's NIfTI placement, if it is the unchanged view of that image.
 pub(super) fn with_placement_of<'a>(volume: Volume<'a>, image: &Image) -> Volume<'a> {
-    let (given, own) = (&volume, image.view());
-    let (there, here) = (given.geometry(), own.geometry());
-    let same_affine = there.ijk_to_world.0.iter().zip(&here.ijk_to_world.0).all(|(a, b)| a.to_bits() == b.to_bits());
-    let same = there.dims == here.dims
-        && same_affine
-        && there.world == here.world
-        && given.strides() == own.strides()
-        && given.voxel_type() == own.voxel_type();
+    let own = image.view();
+    let same = volume.geometry() == own.geometry() && volume.strides() == own.strides() && volume.voxel_type() == own.voxel_type();
     if same { volume.with_placement(image.placement().copied()) } else { volume }
 }
 

@@ -357,20 +357,26 @@ pub unsafe extern "C" fn spinect_segmentation_label(
 
 /// A label as a structure of the C ABI.
 fn describe(label: &Label) -> spinect_label {
-    let part = |code: &Option<Code>, part: fn(&Code) -> &str| code.as_ref().map(part).unwrap_or_default().to_owned();
-    let (structure, category, statistics) = (&label.terminology, &label.category, &label.statistics);
+    // A structure without a code has empty texts.
+    let parts = |code: &Option<Code>| match code {
+        Some(code) => (text(&code.scheme), text(&code.code), text(&code.meaning)),
+        None => (text(""), text(""), text("")),
+    };
+    let (scheme, code, meaning) = parts(&label.terminology);
+    let (category_scheme, category_code, category_meaning) = parts(&label.category);
+    let statistics = &label.statistics;
     spinect_label {
         struct_size: 0,
         value: i32::from(label.value),
         rgb: label.color,
         reserved: [0; 5],
         name: text(&label.name),
-        scheme: text(&part(structure, |code| &code.scheme)),
-        code: text(&part(structure, |code| &code.code)),
-        meaning: text(&part(structure, |code| &code.meaning)),
-        category_scheme: text(&part(category, |code| &code.scheme)),
-        category_code: text(&part(category, |code| &code.code)),
-        category_meaning: text(&part(category, |code| &code.meaning)),
+        scheme,
+        code,
+        meaning,
+        category_scheme,
+        category_code,
+        category_meaning,
         voxels: statistics.voxels,
         volume_mm3: statistics.volume_mm3,
         box_min: statistics.box_min,

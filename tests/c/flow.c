@@ -123,6 +123,58 @@ static void check_written(const spinect_segmentation *segmentation, const char *
   EXPECT(SPINECT_ERROR_UNSUPPORTED_FORMAT, spinect_segmentation_write(segmentation, path));
 }
 
+/* Reads a small file whole. */
+static size_t slurp(const char *path, unsigned char *bytes, size_t capacity) {
+  FILE *file = fopen(path, "rb");
+  size_t size;
+  CHECK(file != NULL);
+  size = fread(bytes, 1, capacity, file);
+  CHECK(size < capacity && fclose(file) == 0);
+  return size;
+}
+
+/* A segmentation of an image's view repeats what the file says about its place, bit by bit: here a header whose numbers
+ * no library would compute. Not so if the view was moved. */
+static void check_placement(spinect_session *session, const spinect_segmentation *segmentation, const char *folder) {
+  static unsigned char original[VOXELS + 1000], repeated[VOXELS + 1000];
+  char path[4096], again[4096];
+  const int16_t codes[2] = {3, 4};
+  const float odd[4] = {0.25f, 0.5f, 0.75f, 7.0f};
+  spinect_image_config config;
+  spinect_image *image = NULL;
+  spinect_volume volume;
+  spinect_run run;
+  spinect_segmentation *result = NULL;
+  size_t size;
+  FILE *file;
+  int moved;
+
+  sprintf(path, "%.4000s/original.nii", folder);
+  sprintf(again, "%.4000s/repeated.nii", folder);
+  EXPECT(SPINECT_OK, spinect_segmentation_write(segmentation, path));
+  size = slurp(path, original, sizeof original);
+  memcpy(original + 92, odd, sizeof odd);     /* pixdim[4] to pixdim[7] */
+  memcpy(original + 252, codes, sizeof codes); /* qform_code, sform_code */
+  file = fopen(path, "wb");
+  CHECK(file != NULL && fwrite(original, 1, size, file) == size && fclose(file) == 0);
+
+  for (moved = 0; moved < 2; ++moved) {
+    CLEAR(config);
+    CLEAR(volume);
+    CLEAR(run);
+    EXPECT(SPINECT_OK, spinect_image_read(path, &config, &image));
+    EXPECT(SPINECT_OK, spinect_image_view(image, &volume));
+    volume.ijk_to_world[3] += moved;
+    EXPECT(SPINECT_OK, spinect_session_segment(session, &volume, &run, &result));
+    spinect_image_free(image);
+    EXPECT(SPINECT_OK, spinect_segmentation_write(result, again));
+    spinect_segmentation_free(result);
+    CHECK(slurp(again, repeated, sizeof repeated) == size);
+    CHECK((memcmp(original + 76, repeated + 76, 32) == 0) == (moved == 0));   /* pixdim */
+    CHECK((memcmp(original + 252, repeated + 252, 76) == 0) == (moved == 0)); /* codes, quaternion, srows */
+  }
+}
+
 int main(int argc, char **argv) {
   int16_t *voxels = make_voxels(VOXELS);
   uint8_t *labels = malloc(VOXELS + 1), *before = malloc(VOXELS + 1);
@@ -219,6 +271,8 @@ int main(int argc, char **argv) {
   EXPECT(SPINECT_OK, spinect_session_segment_again(session, &small, &run, target));
   EXPECT(SPINECT_OK, spinect_session_segment_again(session, &volume, &run, target));
   check_result(target, &volume, labels);
+
+  check_placement(session, segmentation, argv[2]);
 
   /* A result outlives its session and the voxels. */
   spinect_session_free(session);
