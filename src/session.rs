@@ -258,11 +258,10 @@ impl Session {
         let _float_state = FloatState::default_for_scope();
         let plan = Plan::new(&model)?;
         let memory = CpuEngine::memory(&plan, self.threads);
-        if let Some(limit) = self.config.memory_limit.filter(|&limit| memory.fixed > limit) {
-            return Err(Error::new(
-                ErrorKind::OutOfMemory,
-                format!("the model takes {} bytes on {} threads, the session's limit is {limit}", memory.fixed, self.threads),
-            ));
+        let needed = memory.host_bytes([0; 3], 0);
+        if let Some(limit) = self.config.memory_limit.filter(|&limit| needed > limit) {
+            let message = format!("the model takes {needed} bytes on {} threads, the session's limit is {limit}", self.threads);
+            return Err(Error::new(ErrorKind::OutOfMemory, message));
         }
         let config = model.config().clone();
         let info = ModelInfo {
@@ -280,7 +279,7 @@ impl Session {
         let values = config.labels.iter().map(|label| label.value).collect();
         let loaded = Arc::new(Loaded { clinical: model.is_declared_clinical(), config, info, memory, values });
         drop(model);
-        let engine = CpuEngine::new(&plan, self.threads, Kernels::best())?;
+        let engine = CpuEngine::new(plan, self.threads, Kernels::best())?;
         work.engine = Some((Arc::clone(&loaded), Box::new(engine)));
         *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
         Ok(())

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result, try_vec};
 use crate::model::{Model, Norm, Tensor};
 
 /// Weight and bias of a convolution, folded.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layer {
     /// The layer's name in the model file, for messages.
     pub name: String,
@@ -43,6 +43,10 @@ pub fn convolution(model: &Model, name: &str) -> Result<Layer> {
             *bias = ((f64::from(*bias) - mean) * scale + beta) as f32;
         }
     }
+    // Finite tensors can fold to infinity: a variance near 0 below large weights.
+    if layer.weight.iter().chain(&layer.bias).any(|value| !value.is_finite()) {
+        return Err(Error::new(ErrorKind::InvalidModel, format!("{name}: its normalization makes weights larger than f32 can hold")));
+    }
     Ok(layer)
 }
 
@@ -66,6 +70,18 @@ fn copy(values: &[f32]) -> Result<Vec<f32>> {
 mod tests {
     use super::*;
     use crate::model::Config;
+
+    #[test]
+    fn a_normalization_that_overflows_is_refused_by_the_layers_name() {
+        let (mut config, mut tensors) = Model::untrained(Config::spinect(&[2, 4]), 3).unwrap().into_parts();
+        let Norm::Batch { eps, .. } = &mut config.architecture.norm;
+        *eps = 1e-30;
+        tensors.get_mut("decoder.0.1.norm.running_var").unwrap().data[0] = 0.0;
+        tensors.get_mut("decoder.0.1.norm.weight").unwrap().data[0] = 1e38;
+        let error = convolution(&Model::new(config, tensors).unwrap(), "decoder.0.1").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidModel);
+        assert!(error.message().contains("decoder.0.1"), "{error}");
+    }
 
     #[test]
     fn folding_gives_normalization_after_convolution() {

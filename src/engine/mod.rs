@@ -52,6 +52,8 @@ pub struct Job<'a> {
 /// Host and device memory of an engine, to be told before it is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
+    /// Bytes on the host while a model is loaded, before any of the others are taken.
+    pub loading: u64,
     /// Bytes on the host that do not depend on the volume: weights, arenas.
     pub fixed: u64,
     /// Bytes on the host per voxel of a plane (H, W) of the grid.
@@ -65,7 +67,8 @@ impl Memory {
     pub fn host_bytes(&self, grid: [usize; 3], windows: usize) -> u64 {
         let plane = (grid[1] as u64).saturating_mul(grid[2] as u64);
         let sums = self.per_plane_voxel.saturating_mul(plane);
-        self.fixed.saturating_add(sums).saturating_add(self.per_window.saturating_mul(windows as u64))
+        let running = self.fixed.saturating_add(sums).saturating_add(self.per_window.saturating_mul(windows as u64));
+        running.max(self.loading)
     }
 }
 

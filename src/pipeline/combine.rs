@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::Region;
-use crate::error::{Result, try_reserve, try_vec};
+use crate::error::{Error, ErrorKind, Result, try_reserve, try_vec};
 
 /// The winning channel and its confidence for every voxel of the model grid, D, H, W. Voxels that no window covers
 /// keep what they held.
@@ -42,6 +42,8 @@ pub struct Combination {
     covered: Region,
     /// The first plane that is not final yet.
     open: usize,
+    /// Some sum was not a number.
+    invalid: bool,
     /// \[depth\]\[class\]\[H\]\[W\].
     sums: Vec<f32>,
 }
@@ -54,7 +56,7 @@ impl Combination {
 
     /// An empty sum for windows of `size` (D, H, W).
     pub fn new(classes: usize, size: [usize; 3]) -> Self {
-        Combination { classes, size, grid: [0; 3], covered: [0..0, 0..0, 0..0], open: 0, sums: Vec::new() }
+        Combination { classes, size, grid: [0; 3], covered: [0..0, 0..0, 0..0], open: 0, invalid: false, sums: Vec::new() }
     }
 
     /// Makes room for grids whose planes hold up to `plane` voxels.
@@ -73,7 +75,7 @@ impl Combination {
     /// Starts a sum over a grid (D, H, W) of which windows cover `covered`.
     pub fn begin(&mut self, grid: [usize; 3], covered: Region) {
         let len = self.classes * self.size[0] * grid[1] * grid[2];
-        (self.grid, self.open) = (grid, covered[0].start);
+        (self.grid, self.open, self.invalid) = (grid, covered[0].start, false);
         self.covered = covered;
         self.sums[..len].fill(0.0);
     }
@@ -115,8 +117,16 @@ impl Combination {
     }
 
     /// Makes every plane final, after the last window.
-    pub fn finish(&mut self, winners: &mut Winners) {
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`] if a sum was not a number: the network's values outgrew f32.
+    pub fn finish(&mut self, winners: &mut Winners) -> Result<()> {
         self.finish_below(self.covered[0].end, winners);
+        if self.invalid {
+            let message = "the network's output is not a number: its values outgrow f32; these weights are unusable";
+            return Err(Error::new(ErrorKind::InvalidModel, message));
+        }
+        Ok(())
     }
 
     fn finish_plane(&mut self, d: usize, winners: &mut Winners) {
@@ -138,6 +148,7 @@ impl Combination {
                 }
                 channels[v] = channel as u8;
                 confidence[v] = best / total;
+                self.invalid |= total.is_nan();
             }
         }
         sums.fill(0.0);
@@ -191,10 +202,23 @@ mod tests {
                     let p: Vec<f32> = (0..classes * size.iter().product::<usize>()).map(|at| probability(index, at)).collect();
                     combination.add(windows.start(index), &p, &mut winners);
                 }
-                combination.finish(&mut winners);
+                combination.finish(&mut winners).unwrap();
                 assert_eq!((winners.channels.clone(), winners.confidence.clone()), plain(grid, &windows, classes, probability));
             }
         }
+    }
+
+    #[test]
+    fn a_sum_that_is_not_a_number_is_an_error_and_not_a_label() {
+        let (mut combination, mut winners) = (Combination::new(2, [1, 1, 2]), Winners::default());
+        combination.reserve(2).unwrap();
+        winners.resize(2).unwrap();
+        combination.begin([1, 1, 2], [0..1, 0..1, 0..2]);
+        combination.add([0; 3], &[0.5, f32::NAN, 0.5, 0.5], &mut winners);
+        assert_eq!(combination.finish(&mut winners).unwrap_err().kind(), ErrorKind::InvalidModel);
+        combination.begin([1, 1, 2], [0..1, 0..1, 0..2]);
+        combination.add([0; 3], &[0.5; 4], &mut winners);
+        combination.finish(&mut winners).unwrap();
     }
 
     #[test]
@@ -204,7 +228,7 @@ mod tests {
         winners.resize(1).unwrap();
         combination.begin([1; 3], [0..1, 0..1, 0..1]);
         combination.add([0; 3], &[0.2, 0.4, 0.4], &mut winners);
-        combination.finish(&mut winners);
+        combination.finish(&mut winners).unwrap();
         assert_eq!(winners.channels, [1]);
     }
 }

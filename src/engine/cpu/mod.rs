@@ -8,6 +8,8 @@ pub mod turns;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use crossbeam::utils::CachePadded;
+
 use self::identical::{Action, Actions, KEPT};
 use self::kernels::Kernels;
 use self::network::{Network, Workspace};
@@ -25,9 +27,10 @@ const SLOTS_PER_THREAD: usize = 2;
 #[derive(Debug)]
 pub struct CpuEngine {
     network: Network,
-    workspaces: Vec<Mutex<Workspace>>,
+    /// One per thread, each on cache lines of its own.
+    workspaces: Vec<CachePadded<Mutex<Workspace>>>,
     /// Probabilities of windows that are computed or wait for their turn.
-    slots: Vec<Mutex<Vec<f32>>>,
+    slots: Vec<CachePadded<Mutex<Vec<f32>>>>,
     /// Probabilities of windows that others are identical to.
     kept: Vec<Vec<f32>>,
     turns: Turns,
@@ -62,17 +65,18 @@ impl CpuEngine {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidModel`] if the plan contradicts its weights; [`ErrorKind::OutOfMemory`].
-    pub fn new(plan: &Plan, threads: usize, kernels: &'static Kernels) -> Result<Self> {
+    pub fn new(plan: Plan, threads: usize, kernels: &'static Kernels) -> Result<Self> {
         let network = Network::new(plan, kernels)?;
         let (mut workspaces, mut slots, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         try_reserve(&mut workspaces, threads, "the workers' memory")?;
         for _ in 0..threads {
-            workspaces.push(Mutex::new(Workspace::new(&network)?));
+            workspaces.push(CachePadded::new(Mutex::new(Workspace::new(&network)?)));
         }
         let count = threads * SLOTS_PER_THREAD;
         try_reserve(&mut slots, count, "the windows' probabilities")?;
         for _ in 0..count {
-            slots.push(Mutex::new(try_vec(0.0, network.probability_count(), "the windows' probabilities")?));
+            let slot = try_vec(0.0, network.probability_count(), "the windows' probabilities")?;
+            slots.push(CachePadded::new(Mutex::new(slot)));
         }
         for _ in 0..KEPT {
             kept.push(try_vec(0.0, network.probability_count(), "the windows' probabilities")?);
@@ -86,8 +90,11 @@ impl CpuEngine {
     pub fn memory(plan: &Plan, threads: usize) -> Memory {
         let probabilities = plan.classes * plan.window.iter().product::<usize>() * size_of::<f32>();
         let workers = threads * (Workspace::bytes(plan) + SLOTS_PER_THREAD * probabilities);
+        let weights = Network::weight_bytes(plan);
         Memory {
-            fixed: (Network::weight_bytes(plan) + workers + KEPT * probabilities) as u64,
+            // The file and its tensors, the tensors and the plan, the plan and the packed weights: two at a time.
+            loading: 2 * weights as u64,
+            fixed: (weights + workers + KEPT * probabilities) as u64,
             per_plane_voxel: Combination::bytes_per_plane_voxel(plan.classes, plan.window) as u64,
             per_window: Actions::BYTES as u64,
         }
@@ -158,12 +165,10 @@ impl Engine for CpuEngine {
         let finished = pool.run_beside(&|thread| work(thread, None), || work(0, Some(observer)));
         let Sum { combination: total, winners, mut seconds, .. } = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
         let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let result = finished.and(failure.map_or(Ok(()), Err));
-        if result.is_ok() {
-            let finishing = Instant::now();
-            total.finish(winners);
-            seconds += finishing.elapsed().as_secs_f64() * pool.threads() as f64;
-        }
+        let finishing = Instant::now();
+        let result = finished.and(failure.map_or(Ok(()), Err)).and_then(|()| total.finish(winners));
+        // Finishing holds every thread up.
+        seconds += finishing.elapsed().as_secs_f64() * pool.threads() as f64;
         (self.combination, self.kept) = (combination, kept);
         result?;
         let busy = started.elapsed().as_secs_f64() * pool.threads() as f64;

@@ -42,26 +42,27 @@ impl Network {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidModel`] if a layer has another shape than the plan; [`ErrorKind::OutOfMemory`].
-    pub fn new(plan: &Plan, kernels: &'static Kernels) -> Result<Network> {
-        let mut steps = Vec::with_capacity(plan.steps.len());
-        for step in &plan.steps {
+    pub fn new(plan: Plan, kernels: &'static Kernels) -> Result<Network> {
+        let Plan { window, classes, steps: planned, mut layers, arena } = plan;
+        let mut steps = Vec::with_capacity(planned.len());
+        // Each layer's weights are dropped as soon as they are packed.
+        let mut take = |layer: usize| layers.get_mut(layer).map(std::mem::take).ok_or_else(defect);
+        for step in &planned {
             let packed = match *step {
-                Step::Stem { output, layer } => {
-                    Some(Packed::Convolution(PackedConvolution::new(&plan.layers[layer], [1, 0], output.channels)?))
-                }
+                Step::Stem { output, layer } => Some(Packed::Convolution(PackedConvolution::new(&take(layer)?, [1, 0], output.channels)?)),
                 Step::Convolution { input, second, output, layer } => {
                     let inputs = [input.channels, second.map_or(0, |place| place.channels)];
-                    Some(Packed::Convolution(PackedConvolution::new(&plan.layers[layer], inputs, output.channels)?))
+                    Some(Packed::Convolution(PackedConvolution::new(&take(layer)?, inputs, output.channels)?))
                 }
                 Step::MaxPool { .. } => None,
                 Step::Upsample { input, output, layer } => {
-                    Some(Packed::Upsample(PackedUpsample::new(&plan.layers[layer], input.channels, output.channels)?))
+                    Some(Packed::Upsample(PackedUpsample::new(&take(layer)?, input.channels, output.channels)?))
                 }
-                Step::Head { input, layer } => Some(Packed::Head(PackedHead::new(&plan.layers[layer], input.channels, plan.classes)?)),
+                Step::Head { input, layer } => Some(Packed::Head(PackedHead::new(&take(layer)?, input.channels, classes)?)),
             };
             steps.push((*step, packed));
         }
-        Ok(Network { window: plan.window, classes: plan.classes, steps, arena: plan.arena, kernels })
+        Ok(Network { window, classes, steps, arena, kernels })
     }
 
     /// The kernels in use.
@@ -223,7 +224,7 @@ mod tests {
         let expected = values("probabilities");
         let plan = Plan::new(&model).unwrap();
         for kernels in Kernels::available() {
-            let network = Network::new(&plan, kernels).unwrap();
+            let network = Network::new(plan.clone(), kernels).unwrap();
             let mut probabilities = vec![0.0; network.probability_count()];
             network.forward(&grid, [0; 3], &mut Workspace::new(&network).unwrap(), &mut probabilities, &|| Ok(())).unwrap();
             let worst = probabilities.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
