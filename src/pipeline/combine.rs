@@ -86,7 +86,7 @@ impl Combination {
         first..first + plane
     }
 
-    /// Adds the probabilities (\[class\]\[D\]\[H\]\[W\]) of the window that starts at `start`; what lies beyond the grid is cropped.
+    /// Adds the probabilities (\[D\]\[class\]\[H\]\[W\]) of the window that starts at `start`; what lies beyond the grid is cropped.
     /// Planes that no later window reaches become final first. Windows come in their order.
     pub fn add(&mut self, start: [usize; 3], probabilities: &[f32], winners: &mut Winners) {
         self.finish_below(start[0], winners);
@@ -98,7 +98,7 @@ impl Combination {
                 let range = self.plane_range(start[0] + d, class);
                 let plane = &mut self.sums[range];
                 for h in 0..height.min(grid[1] - start[1]) {
-                    let from = ((class * depth + d) * height + h) * width;
+                    let from = ((d * self.classes + class) * height + h) * width;
                     let to = (start[1] + h) * grid[2] + start[2];
                     for (sum, p) in plane[to..to + columns].iter_mut().zip(&probabilities[from..from + columns]) {
                         *sum += p;
@@ -171,7 +171,7 @@ mod tests {
                 for (z, x, c) in (0..d).flat_map(|z| (0..h).flat_map(move |x| (0..w).map(move |c| (z, x, c)))) {
                     let at = [start[0] + z, start[1] + x, start[2] + c];
                     if (0..3).all(|a| at[a] < grid[a]) {
-                        let from = ((class * d + z) * h + x) * w + c;
+                        let from = ((z * classes + class) * h + x) * w + c;
                         y[class * voxels + (at[0] * grid[1] + at[1]) * grid[2] + at[2]] += probability(index, from);
                     }
                 }

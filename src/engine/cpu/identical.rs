@@ -50,6 +50,18 @@ impl Actions {
         self.actions.get(index).copied().unwrap_or(Action::Compute)
     }
 
+    /// The first window behind which this many windows or fewer are still to be computed; the end if that is none.
+    pub fn tail(&self, computed: usize) -> usize {
+        let mut left = self.computed();
+        let behind = |action: &Action| {
+            let computes = !matches!(action, Action::Reuse(_));
+            let found = computes && left <= computed;
+            left -= usize::from(computes);
+            found
+        };
+        self.actions.iter().position(behind).unwrap_or(self.actions.len())
+    }
+
     /// How many of the windows go through the network.
     pub fn computed(&self) -> usize {
         self.actions.iter().filter(|action| !matches!(action, Action::Reuse(_))).count()
@@ -153,6 +165,13 @@ mod tests {
         use Action::*;
         assert_eq!(actions(&grid, false), (vec![ComputeAndKeep(0), Reuse(0), Compute, Compute, Reuse(0), Reuse(0)], 3));
         assert_eq!(actions(&grid, true), (vec![Compute; 6], 6));
+    }
+
+    #[test]
+    fn the_tail_holds_the_last_windows_that_are_computed() {
+        use Action::*;
+        let actions = Actions { actions: vec![ComputeAndKeep(0), Reuse(0), Compute, Compute, Reuse(0)], hashes: vec![] };
+        assert_eq!([0, 1, 2, 3, 9].map(|computed| actions.tail(computed)), [5, 3, 2, 0, 0]);
     }
 
     #[test]

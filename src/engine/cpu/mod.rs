@@ -1,5 +1,7 @@
-//! The CPU engine: windows in parallel, each through the network in one worker's arena, added up in their order.
+//! The CPU engine: windows in parallel, each through the network in one worker's arena, added up in their order. The last
+//! windows, if they are fewer than the threads, are each shared by all threads.
 
+pub mod executor;
 pub mod identical;
 pub mod kernels;
 pub mod network;
@@ -10,6 +12,7 @@ use std::time::Instant;
 
 use crossbeam::utils::CachePadded;
 
+use self::executor::Executor;
 use self::identical::{Action, Actions, KEPT};
 use self::kernels::Kernels;
 use self::network::{Network, Workspace};
@@ -18,7 +21,7 @@ use super::plan::Plan;
 use super::{Control, Engine, Job, Memory, Observer, Report};
 use crate::error::{Error, Result, try_reserve, try_vec};
 use crate::pipeline::combine::{Combination, Winners};
-use crate::threads::lock;
+use crate::threads::{Pool, lock};
 
 /// Slots for results per thread: one being computed, one waiting for its turn.
 const SLOTS_PER_THREAD: usize = 2;
@@ -27,6 +30,7 @@ const SLOTS_PER_THREAD: usize = 2;
 #[derive(Debug)]
 pub struct CpuEngine {
     network: Network,
+    kernels: &'static Kernels,
     /// One per thread, each on cache lines of its own.
     workspaces: Vec<CachePadded<Mutex<Workspace>>>,
     /// Probabilities of windows that are computed or wait for their turn.
@@ -66,7 +70,7 @@ impl CpuEngine {
     /// # Errors
     /// [`ErrorKind::InvalidModel`] if the plan contradicts its weights; [`ErrorKind::OutOfMemory`].
     pub fn new(plan: Plan, threads: usize, kernels: &'static Kernels) -> Result<Self> {
-        let network = Network::new(plan, kernels)?;
+        let network = Network::new(plan)?;
         let (mut workspaces, mut slots, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         try_reserve(&mut workspaces, threads, "the workers' memory")?;
         for _ in 0..threads {
@@ -83,7 +87,7 @@ impl CpuEngine {
         }
         let combination = Combination::new(network.classes, network.window);
         let turns = Turns::new(count)?;
-        Ok(CpuEngine { network, workspaces, slots, kept, turns, actions: Actions::default(), combination })
+        Ok(CpuEngine { network, kernels, workspaces, slots, kept, turns, actions: Actions::default(), combination })
     }
 
     /// The memory that [`new`](Self::new) and [`prepare`](Engine::prepare) take.
@@ -100,14 +104,23 @@ impl CpuEngine {
         }
     }
 
-    /// One thread's share of a run: windows until there are no more.
-    fn work(&self, thread: usize, job: &Job<'_>, sum: &Mutex<Sum<'_>>, mut observer: Option<Observer<'_>>) -> Result<()> {
+    /// One thread's share of a run: windows until all below `end` are given out. With a `team`, its threads share each.
+    fn work(
+        &self,
+        thread: usize,
+        end: usize,
+        team: Option<&Pool>,
+        job: &Job<'_>,
+        sum: &Mutex<Sum<'_>>,
+        mut observer: Option<Observer<'_>>,
+    ) -> Result<()> {
         let Job { grid, windows, control, .. } = *job;
         let count = windows.len();
         let check = || control.check();
+        let executor = Executor { kernels: self.kernels, pool: team, check: &check };
         let mut workspace = lock(&self.workspaces[thread]);
-        while let Some((window, slot)) = self.turns.take(count, &self.actions, &check)? {
-            self.network.forward(grid, windows.start(window), &mut workspace, &mut lock(&self.slots[slot]), &check)?;
+        while let Some((window, slot)) = self.turns.take(end, &self.actions, &check)? {
+            self.network.forward(&executor, grid, windows.start(window), &mut workspace, &mut lock(&self.slots[slot]))?;
             self.turns.deliver(window, slot, count, &self.actions, &mut |window, ready| {
                 let started = Instant::now();
                 let sum = &mut *lock(sum);
@@ -154,19 +167,23 @@ impl Engine for CpuEngine {
         let sum = Mutex::new(Sum { combination: &mut combination, winners, kept: &mut kept, added: 0, seconds: 0.0 });
         let failure = Mutex::new(None::<Error>);
         let engine = &*self;
+        // A window per thread as long as that keeps every thread busy; then all threads on one window.
+        let tail = if pool.threads() > 1 { self.actions.tail(self.actions.computed() % pool.threads()) } else { windows.len() };
         let work = |thread: usize, observer: Option<Observer<'_>>| {
             let _guard = StopOnPanic(control);
-            if let Err(error) = engine.work(thread, job, &sum, observer) {
+            if let Err(error) = engine.work(thread, tail, None, job, &sum, observer) {
                 // The first failure is the cause; the others stop because of it.
                 lock(&failure).get_or_insert(error);
                 control.stop();
             }
         };
-        let finished = pool.run_beside(&|thread| work(thread, None), || work(0, Some(observer)));
+        let finished = pool
+            .run_beside(&|thread| work(thread, None), || work(0, Some(&mut *observer)))
+            .and_then(|()| lock(&failure).take().map_or(Ok(()), Err))
+            .and_then(|()| engine.work(0, windows.len(), Some(pool), job, &sum, Some(observer)));
         let Sum { combination: total, winners, mut seconds, .. } = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
         let finishing = Instant::now();
-        let result = finished.and(failure.map_or(Ok(()), Err)).and_then(|()| total.finish(winners));
+        let result = finished.and_then(|()| total.finish(winners));
         // Finishing holds every thread up.
         seconds += finishing.elapsed().as_secs_f64() * pool.threads() as f64;
         (self.combination, self.kept) = (combination, kept);

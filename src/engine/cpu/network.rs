@@ -1,9 +1,8 @@
 //! One window through the network: the plan's steps over one worker's arena.
 
-use super::kernels::{
-    Block, Kernels, PackedConvolution, PackedHead, PackedUpsample, Source, Window, convolve, head, max_pool, stem, upsample,
-};
-use crate::engine::plan::{BLOCK, Place, Plan, Step};
+use super::executor::Executor;
+use super::kernels::{Block, PackedConvolution, PackedHead, PackedUpsample, Source, Window, convolve, head, max_pool, stem, upsample};
+use crate::engine::plan::{Place, Plan, Step};
 use crate::error::{Error, ErrorKind, Result, try_vec};
 use crate::pipeline::grid::Grid;
 
@@ -24,7 +23,6 @@ pub struct Network {
     pub classes: usize,
     steps: Vec<(Step, Option<Packed>)>,
     arena: usize,
-    kernels: &'static Kernels,
 }
 
 /// The memory of one worker.
@@ -33,16 +31,14 @@ pub struct Workspace {
     arena: Vec<Block>,
     /// The window, with a border of zeros.
     window: Vec<f32>,
-    /// A row of scores.
-    scores: Vec<Block>,
 }
 
 impl Network {
-    /// Packs a plan's weights for these kernels.
+    /// Packs a plan's weights for the kernels.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidModel`] if a layer has another shape than the plan; [`ErrorKind::OutOfMemory`].
-    pub fn new(plan: Plan, kernels: &'static Kernels) -> Result<Network> {
+    pub fn new(plan: Plan) -> Result<Network> {
         let Plan { window, classes, steps: planned, mut layers, arena } = plan;
         let mut steps = Vec::with_capacity(planned.len());
         // Each layer's weights are dropped as soon as they are packed.
@@ -62,12 +58,7 @@ impl Network {
             };
             steps.push((*step, packed));
         }
-        Ok(Network { window, classes, steps, arena, kernels })
-    }
-
-    /// The kernels in use.
-    pub fn kernels(&self) -> &'static Kernels {
-        self.kernels
+        Ok(Network { window, classes, steps, arena })
     }
 
     /// Bytes of a plan's packed weights.
@@ -86,53 +77,53 @@ impl Network {
             .sum()
     }
 
-    /// Numbers of a window's probabilities: \[class\]\[D\]\[H\]\[W\].
+    /// Numbers of a window's probabilities: \[D\]\[class\]\[H\]\[W\].
     pub fn probability_count(&self) -> usize {
         self.classes * self.window.iter().product::<usize>()
     }
 
-    /// Takes one window (from `start`, D, H, W, of the grid) through the network to its probabilities, \[class\]\[D\]\[H\]\[W\].
+    /// Takes one window (from `start`, D, H, W, of the grid) through the network to its probabilities, \[D\]\[class\]\[H\]\[W\].
     ///
     /// # Errors
-    /// Whatever `check` returns; it is asked a few hundred times.
+    /// Whatever the executor's `check` returns; it is asked a few hundred times.
     pub fn forward(
         &self,
+        executor: &Executor<'_>,
         grid: &Grid,
         start: [usize; 3],
         work: &mut Workspace,
         probabilities: &mut [f32],
-        check: &dyn Fn() -> Result<()>,
     ) -> Result<()> {
         work.extract(grid, start, self.window);
-        let Workspace { arena, window, scores } = work;
+        let Workspace { arena, window } = work;
         for (step, packed) in &self.steps {
             match (step, packed) {
                 (Step::Stem { output, .. }, Some(Packed::Convolution(weights))) => {
                     let [to] = parts(arena, [output])?;
                     let window = Window { voxels: window, shape: self.window };
-                    stem(self.kernels, window, weights, to, output, check)?;
+                    stem(executor, window, weights, to, output)?;
                 }
                 (Step::Convolution { input, second: None, output, .. }, Some(Packed::Convolution(weights))) => {
                     let [to, from] = parts(arena, [output, input])?;
                     let sources = [Some(Source { blocks: from, place: *input }), None];
-                    convolve(self.kernels, sources, weights, to, output, check)?;
+                    convolve(executor, sources, weights, to, output)?;
                 }
                 (Step::Convolution { input, second: Some(second), output, .. }, Some(Packed::Convolution(weights))) => {
                     let [to, skip, below] = parts(arena, [output, input, second])?;
                     let sources = [Some(Source { blocks: skip, place: *input }), Some(Source { blocks: below, place: *second })];
-                    convolve(self.kernels, sources, weights, to, output, check)?;
+                    convolve(executor, sources, weights, to, output)?;
                 }
                 (Step::MaxPool { input, output }, None) => {
                     let [to, from] = parts(arena, [output, input])?;
-                    max_pool(self.kernels, from, input, to, output, check)?;
+                    max_pool(executor, from, input, to, output)?;
                 }
                 (Step::Upsample { input, output, .. }, Some(Packed::Upsample(weights))) => {
                     let [to, from] = parts(arena, [output, input])?;
-                    upsample(self.kernels, from, input, weights, to, output, check)?;
+                    upsample(executor, from, input, weights, to, output)?;
                 }
                 (Step::Head { input, .. }, Some(Packed::Head(weights))) => {
                     let [from] = parts(arena, [input])?;
-                    head(self.kernels, from, input, weights, scores, probabilities, check)?;
+                    head(executor, from, input, weights, probabilities)?;
                 }
                 _ => return Err(defect()),
             }
@@ -160,14 +151,13 @@ impl Workspace {
         Ok(Workspace {
             arena: try_vec(Block::default(), network.arena, "a worker's feature maps")?,
             window: try_vec(0.0, bordered, "a worker's window")?,
-            scores: try_vec(Block::default(), network.classes.div_ceil(BLOCK) * network.window[2], "a worker's scores")?,
         })
     }
 
     /// Bytes of the memory that one worker needs for a plan.
     pub fn bytes(plan: &Plan) -> usize {
         let bordered: usize = plan.window.map(|n| n + 2).iter().product();
-        (plan.arena + plan.classes.div_ceil(BLOCK) * plan.window[2]) * size_of::<Block>() + bordered * size_of::<f32>()
+        plan.arena * size_of::<Block>() + bordered * size_of::<f32>()
     }
 
     /// Copies a window out of the grid. Beyond the grid stands its `outside`; the border stays 0.
@@ -197,8 +187,10 @@ mod tests {
 
     use safetensors::SafeTensors;
 
+    use super::super::kernels::Kernels;
     use super::*;
     use crate::model::Model;
+    use crate::threads::Pool;
 
     fn golden() -> Option<PathBuf> {
         let folder =
@@ -222,12 +214,15 @@ mod tests {
         };
         let grid = Grid { dims: [32, 64, 64], voxels: values("input"), outside: 0.0 };
         let expected = values("probabilities");
-        let plan = Plan::new(&model).unwrap();
-        for kernels in Kernels::available() {
-            let network = Network::new(plan.clone(), kernels).unwrap();
+        let network = Network::new(Plan::new(&model).unwrap()).unwrap();
+        let pool = Pool::new(2, None).unwrap();
+        for (kernels, pool) in Kernels::available().flat_map(|kernels| [(kernels, None), (kernels, Some(&pool))]) {
             let mut probabilities = vec![0.0; network.probability_count()];
-            network.forward(&grid, [0; 3], &mut Workspace::new(&network).unwrap(), &mut probabilities, &|| Ok(())).unwrap();
-            let worst = probabilities.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let executor = Executor { kernels, pool, check: &|| Ok(()) };
+            network.forward(&executor, &grid, [0; 3], &mut Workspace::new(&network).unwrap(), &mut probabilities).unwrap();
+            // The golden file is [class][D][H][W].
+            let golden = |at: usize| expected[(at / 4096 % 3 * 32 + at / (3 * 4096)) * 4096 + at % 4096];
+            let worst = (0..probabilities.len()).map(|at| (probabilities[at] - golden(at)).abs()).fold(0.0, f32::max);
             println!("{}: largest difference {worst:.1e}", kernels.name);
             assert!(worst <= 1e-5, "{}: {worst}", kernels.name);
         }

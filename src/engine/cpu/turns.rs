@@ -68,18 +68,18 @@ impl Turns {
         (state.next, state.turn, state.adding) = (0, 0, false);
     }
 
-    /// The next window to compute and the slot for its result; `None` when all of the `count` windows are given out.
+    /// The next window to compute and the slot for its result; `None` when every window below `end` is given out.
     ///
     /// # Errors
     /// Whatever `check` returns; it is asked while waiting for a slot.
-    pub fn take(&self, count: usize, actions: &Actions, check: &dyn Fn() -> Result<()>) -> Result<Option<(usize, usize)>> {
+    pub fn take(&self, end: usize, actions: &Actions, check: &dyn Fn() -> Result<()>) -> Result<Option<(usize, usize)>> {
         let mut state = lock(&self.state);
         loop {
             check()?;
-            while state.next < count && matches!(actions.of(state.next), Action::Reuse(_)) {
+            while state.next < end && matches!(actions.of(state.next), Action::Reuse(_)) {
                 state.next += 1;
             }
-            if state.next >= count {
+            if state.next >= end {
                 return Ok(None);
             }
             if let Some(slot) = state.slots.iter().position(|slot| *slot == Slot::Free) {

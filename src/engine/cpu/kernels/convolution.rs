@@ -4,8 +4,11 @@
 //! Blocking: a register tile of output voxels along W × blocks of output channels takes every input channel and tap
 //! before it is stored once; weights stream from L2, in order. The border of zeros makes every tap a plain load.
 
+use std::marker::PhantomData;
+
+use super::Block;
 use super::lanes::Lanes;
-use super::{Block, Kernels};
+use crate::engine::cpu::executor::{Executor, Shared};
 use crate::engine::fold::Layer;
 use crate::engine::plan::{BLOCK, Place};
 use crate::error::{Error, ErrorKind, Result, try_vec};
@@ -82,17 +85,21 @@ pub struct Window<'a> {
 
 /// What a kernel reads of a source, in numbers (f32) from `first`, which is tap (0, 0, 0) of the slab's first voxel.
 #[derive(Clone, Copy)]
-struct Taps {
+struct Taps<'a> {
     first: *const f32,
+    source: PhantomData<&'a [f32]>,
     channels: usize,
     row: usize,
     plane: usize,
     volume: usize,
 }
 
+// SAFETY: what a source points to is only read while it is borrowed.
+unsafe impl Sync for Taps<'_> {}
+
 /// One plane (H, W) of some blocks of output channels.
 pub(super) struct Slab<'a> {
-    sources: [Option<Taps>; 2],
+    sources: [Option<Taps<'a>>; 2],
     /// The weights of the slab's first block of outputs; `weight_step` blocks on, those of the next.
     weight: &'a [Block],
     weight_step: usize,
@@ -109,17 +116,16 @@ pub(super) struct Slab<'a> {
 /// Convolves one or two feature maps, taken as one after the other, into `output`.
 ///
 /// # Errors
-/// Whatever `check` returns: it is asked between planes. Then `output` is half written.
+/// Whatever the executor's `check` returns: it is asked between planes. Then `output` is half written.
 ///
 /// # Panics
 /// If a slice is not as long as its place, or places and weights differ in shape.
 pub fn convolve(
-    kernels: &Kernels,
+    executor: &Executor<'_>,
     sources: [Option<Source<'_>>; 2],
     weights: &PackedConvolution,
     output: &mut [Block],
     place: &Place,
-    check: &dyn Fn() -> Result<()>,
 ) -> Result<()> {
     for (source, channels) in sources.iter().zip(weights.inputs) {
         assert_eq!(source.map_or(0, |s| s.place.channels), channels, "input channels");
@@ -128,6 +134,7 @@ pub fn convolve(
     let taps = sources.map(|source| {
         source.map(|Source { blocks, place }| Taps {
             first: blocks.as_ptr().cast(),
+            source: PhantomData,
             channels: place.channels,
             row: place.row() * BLOCK,
             plane: place.plane() * BLOCK,
@@ -136,7 +143,7 @@ pub fn convolve(
     });
     // SAFETY: each source's slice covers its place, border included, as asserted above; so does the output, as `planes`
     // asserts.
-    unsafe { planes(kernels.convolution, kernels.channel_blocks, taps, weights, output, place, check) }
+    unsafe { planes(executor, executor.kernels.convolution, taps, weights, output, place) }
 }
 
 /// Convolves the window itself: the network's first layer.
@@ -146,19 +153,12 @@ pub fn convolve(
 ///
 /// # Panics
 /// As [`convolve`].
-pub fn stem(
-    kernels: &Kernels,
-    window: Window<'_>,
-    weights: &PackedConvolution,
-    output: &mut [Block],
-    place: &Place,
-    check: &dyn Fn() -> Result<()>,
-) -> Result<()> {
+pub fn stem(executor: &Executor<'_>, window: Window<'_>, weights: &PackedConvolution, output: &mut [Block], place: &Place) -> Result<()> {
     let [d, h, w] = window.shape.map(|n| n + 2);
     assert!(window.shape == place.shape && window.voxels.len() == d * h * w && weights.inputs == [1, 0], "window shape");
-    let taps = Taps { first: window.voxels.as_ptr(), channels: 1, row: w, plane: h * w, volume: d * h * w };
+    let taps = Taps { first: window.voxels.as_ptr(), source: PhantomData, channels: 1, row: w, plane: h * w, volume: d * h * w };
     // SAFETY: the window's slice covers its shape with the border, as asserted above.
-    unsafe { planes(kernels.stem, kernels.channel_blocks, [Some(taps), None], weights, output, place, check) }
+    unsafe { planes(executor, executor.kernels.stem, [Some(taps), None], weights, output, place) }
 }
 
 /// Runs a kernel over every plane of every group of output channels.
@@ -166,41 +166,38 @@ pub fn stem(
 /// # Safety
 /// Every source can be read over the output's shape with a border of 1.
 unsafe fn planes(
+    executor: &Executor<'_>,
     kernel: unsafe fn(&Slab<'_>),
-    group: usize,
-    sources: [Option<Taps>; 2],
+    sources: [Option<Taps<'_>>; 2],
     weights: &PackedConvolution,
     output: &mut [Block],
     place: &Place,
-    check: &dyn Fn() -> Result<()>,
 ) -> Result<()> {
     assert!(output.len() == place.len() && place.channels == weights.outputs, "output shape");
     super::clear_border(output, place);
     let [depth, height, width] = place.shape;
     let weight_step = (weights.inputs[0] + weights.inputs[1]) * TAPS;
-    let groups = weights.weight.chunks(weight_step * group).zip(weights.bias.chunks(group));
-    let outputs = output.chunks_mut(place.volume() * group);
-    for ((weight, bias), output) in groups.zip(outputs) {
-        for d in 0..depth {
-            check()?;
-            let first = (d + 1) * place.plane() + place.row() + 1;
-            let slab = Slab {
-                sources: sources.map(|source| source.map(|s| Taps { first: s.first.wrapping_add(d * s.plane), ..s })),
-                weight,
-                weight_step,
-                bias,
-                output: output[first..].as_mut_ptr().cast(),
-                output_volume: place.volume() * BLOCK,
-                output_row: place.row() * BLOCK,
-                height,
-                width,
-            };
-            // SAFETY: the sources by this function's contract; `weight` and `bias` hold the same number of blocks of
-            // outputs, and so does `output`, whose interior the kernel writes.
-            unsafe { kernel(&slab) };
-        }
-    }
-    Ok(())
+    let (blocks, group) = (weights.bias.len(), executor.kernels.channel_blocks);
+    let output = Shared::new(output);
+    executor.each(blocks.div_ceil(group) * depth, &|piece| {
+        let (first, d) = (piece / depth * group, piece % depth);
+        let last = (first + group).min(blocks);
+        let voxel = first * place.volume() + (d + 1) * place.plane() + place.row() + 1;
+        let slab = Slab {
+            sources: sources.map(|source| source.map(|s| Taps { first: s.first.wrapping_add(d * s.plane), ..s })),
+            weight: &weights.weight[first * weight_step..last * weight_step],
+            weight_step,
+            bias: &weights.bias[first..last],
+            output: output.pointer(voxel).cast(),
+            output_volume: place.volume() * BLOCK,
+            output_row: place.row() * BLOCK,
+            height,
+            width,
+        };
+        // SAFETY: the sources by this function's contract; `weight`, `bias` and `output` hold the same blocks of outputs, and
+        // pieces differ in their plane or their blocks of outputs, of which the kernel writes no others.
+        unsafe { kernel(&slab) };
+    })
 }
 
 /// The kernel: `B` blocks of outputs in tiles of `P0`, `P1` and 1 voxels; a single block in tiles of `Q0`, `Q1` and 1.
@@ -307,7 +304,8 @@ unsafe fn tile<L: Lanes, const B: usize, const P: usize, const STRIDE: usize>(sl
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{assert_close, blocked, noise, place, plain};
+    use super::super::Kernels;
+    use super::super::testing::{alone, assert_close, blocked, noise, place, plain};
     use super::*;
 
     /// The formula in f64, with plain loops.
@@ -359,7 +357,7 @@ mod tests {
                 let target = place(outputs, shape);
                 // Garbage from an earlier feature map must not stay in the border.
                 let mut output = vec![Block([f32::NAN; BLOCK]); target.len()];
-                convolve(kernels, [source(0), source(1)], &weights, &mut output, &target, &|| Ok(())).unwrap();
+                convolve(&alone(kernels), [source(0), source(1)], &weights, &mut output, &target).unwrap();
                 let expected = reference(&x, all, shape, &layer);
                 assert_close(&plain(&output, &target), &expected, &format!("{} {inputs:?}→{outputs} {shape:?}", kernels.name));
             }
@@ -378,24 +376,8 @@ mod tests {
             let weights = PackedConvolution::new(&layer, [1, 0], outputs).unwrap();
             let target = place(outputs, shape);
             let mut output = vec![Block::default(); target.len()];
-            stem(kernels, Window { voxels: &voxels, shape }, &weights, &mut output, &target, &|| Ok(())).unwrap();
+            stem(&alone(kernels), Window { voxels: &voxels, shape }, &weights, &mut output, &target).unwrap();
             assert_close(&plain(&output, &target), &reference(&x, 1, shape, &layer), kernels.name);
         }
-    }
-
-    #[test]
-    fn a_request_to_stop_is_heard_between_planes() {
-        let (shape, asked) = ([4, 2, 2], std::cell::Cell::new(0));
-        let weights = PackedConvolution::new(&layer(1, 1), [1, 0], 1).unwrap();
-        let target = place(1, shape);
-        let stop = || {
-            asked.set(asked.get() + 1);
-            if asked.get() == 3 { Err(Error::new(ErrorKind::Cancelled, "stop here")) } else { Ok(()) }
-        };
-        let input = blocked(&noise(16, 5), &target);
-        let source = Some(Source { blocks: &input, place: target });
-        let mut output = vec![Block::default(); target.len()];
-        let result = convolve(Kernels::best(), [source, None], &weights, &mut output, &target, &stop);
-        assert_eq!((result.unwrap_err().kind(), asked.get()), (ErrorKind::Cancelled, 3));
     }
 }

@@ -2,10 +2,11 @@
 //! `p[k] = exp(z[k] − max z) / Σ exp(z − max z)` with `z[k] = b[k] + Σ_i w[k][i] · x[i]`.
 //!
 //! Layout: the feature map as `plan.rs` says; weights \[block of classes\]\[input\]\[16 classes\]; probabilities
-//! \[class\]\[D\]\[H\]\[W\], without a border.
+//! \[D\]\[class\]\[H\]\[W\], without a border.
 
+use super::Block;
 use super::lanes::Lanes;
-use super::{Block, Kernels};
+use crate::engine::cpu::executor::{Executor, Shared};
 use crate::engine::fold::Layer;
 use crate::engine::plan::{BLOCK, Place};
 use crate::error::{Error, ErrorKind, Result, try_vec};
@@ -53,67 +54,63 @@ pub(super) struct Row<'a> {
     input: *const f32,
     input_volume: usize,
     inputs: usize,
+    classes: usize,
     weight: &'a [Block],
     bias: &'a [Block],
-    /// The row's scores: \[block of classes\]\[voxel\].
-    scores: &'a mut [Block],
+    /// The row's scores, class after class, `plane` numbers apart.
+    scores: &'a mut [f32],
+    plane: usize,
     width: usize,
 }
 
-/// Probabilities of every voxel. `scores` is room for a row: as many blocks as the row has voxels, per 16 classes.
+/// Probabilities of every voxel.
 ///
 /// # Errors
-/// Whatever `check` returns: it is asked between planes.
+/// Whatever the executor's `check` returns: it is asked between planes.
 ///
 /// # Panics
 /// If a slice is not as long as its place, or the weights are of another shape.
-pub fn head(
-    kernels: &Kernels,
-    input: &[Block],
-    from: &Place,
-    weights: &PackedHead,
-    scores: &mut [Block],
-    probabilities: &mut [f32],
-    check: &dyn Fn() -> Result<()>,
-) -> Result<()> {
+pub fn head(executor: &Executor<'_>, input: &[Block], from: &Place, weights: &PackedHead, probabilities: &mut [f32]) -> Result<()> {
     let [depth, height, width] = from.shape;
-    let voxels = depth * height * width;
+    let (plane, classes) = (height * width, weights.classes);
     assert!(input.len() == from.len() && from.channels == weights.inputs, "a slice of its place");
-    assert!(scores.len() == weights.bias.len() * width && probabilities.len() == weights.classes * voxels, "room for the result");
-    for d in 0..depth {
-        check()?;
+    assert!(probabilities.len() == classes * depth * plane, "room for the result");
+    let probabilities = Shared::new(probabilities);
+    executor.each(depth, &|d| {
+        // SAFETY: every piece has a plane of its own.
+        let probabilities = unsafe { probabilities.part(d * classes * plane..(d + 1) * classes * plane) };
         for h in 0..height {
             let first = (d + 1) * from.plane() + (h + 1) * from.row() + 1;
             let mut row = Row {
                 input: input[first..].as_ptr().cast(),
                 input_volume: from.volume() * BLOCK,
                 inputs: weights.inputs,
+                classes,
                 weight: &weights.weight,
                 bias: &weights.bias,
-                scores,
+                scores: &mut probabilities[h * width..],
+                plane,
                 width,
             };
-            // SAFETY: the row lies within the input's place and `scores` holds a row, as asserted.
-            unsafe { (kernels.head)(&mut row) };
-            softmax(scores, weights.classes, width, &mut probabilities[(d * height + h) * width..], voxels);
+            // SAFETY: the row lies within the input's place and `scores` holds it for every class, as asserted.
+            unsafe { (executor.kernels.head)(&mut row) };
+            softmax(row.scores, classes, plane, width);
         }
-    }
-    Ok(())
+    })
 }
 
-/// Softmax of a row of scores into planes of probabilities that lie `voxels` apart.
-fn softmax(scores: &[Block], classes: usize, width: usize, probabilities: &mut [f32], voxels: usize) {
+/// Scores of a row to probabilities, in place. Classes lie `plane` numbers apart.
+fn softmax(row: &mut [f32], classes: usize, plane: usize, width: usize) {
     for w in 0..width {
-        let score = |class: usize| scores[class / BLOCK * width + w].0[class % BLOCK];
-        let largest = (1..classes).map(score).fold(score(0), f32::max);
+        let largest = (1..classes).map(|class| row[class * plane + w]).fold(row[w], f32::max);
         let mut total = 0.0;
         for class in 0..classes {
-            let value = (score(class) - largest).exp();
-            probabilities[class * voxels + w] = value;
+            let value = (row[class * plane + w] - largest).exp();
+            row[class * plane + w] = value;
             total += value;
         }
         for class in 0..classes {
-            probabilities[class * voxels + w] /= total;
+            row[class * plane + w] /= total;
         }
     }
 }
@@ -144,7 +141,8 @@ pub(super) unsafe fn row<L: Lanes, const P: usize>(row: &mut Row<'_>) {
 /// As [`row`]; `column + P` is at most the width, and `block` is one of the weights'.
 #[inline(always)]
 unsafe fn tile<L: Lanes, const P: usize>(row: &mut Row<'_>, block: usize, column: usize) {
-    // SAFETY: voxels, blocks of inputs and scores lie within their slices by the contract.
+    let mut scores = [Block::default(); P];
+    // SAFETY: voxels and blocks of inputs lie within their slices by the contract; `scores` holds P blocks.
     unsafe {
         let mut sums = [L::load(row.bias.as_ptr().add(block).cast()); P];
         let weight = row.weight.as_ptr().add(block * row.inputs);
@@ -155,16 +153,22 @@ unsafe fn tile<L: Lanes, const P: usize>(row: &mut Row<'_>, block: usize, column
                 *sum = sum.add_product(L::splat(*x.add(p * BLOCK)), w);
             }
         }
-        let scores = row.scores.as_mut_ptr().add(block * row.width + column);
-        for (p, sum) in sums.into_iter().enumerate() {
-            sum.store(scores.add(p).cast());
+        for (score, sum) in scores.iter_mut().zip(sums) {
+            sum.store(score.0.as_mut_ptr());
+        }
+    }
+    for class in block * BLOCK..row.classes.min((block + 1) * BLOCK) {
+        let first = class * row.plane + column;
+        for (to, score) in row.scores[first..first + P].iter_mut().zip(&scores) {
+            *to = score.0[class % BLOCK];
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{assert_close, blocked, noise, place};
+    use super::super::Kernels;
+    use super::super::testing::{alone, assert_close, blocked, noise, place};
     use super::*;
 
     #[test]
@@ -178,13 +182,16 @@ mod tests {
                     let products = (0..inputs).map(|i| f64::from(x[i * voxels + v]) * f64::from(layer.weight[class * inputs + i]));
                     (f64::from(layer.bias[class]) + products.sum::<f64>()).exp()
                 };
+                let plane = shape[1] * shape[2];
                 let expected: Vec<f64> = (0..classes * voxels)
-                    .map(|at| score(at / voxels, at % voxels) / (0..classes).map(|k| score(k, at % voxels)).sum::<f64>())
+                    .map(|at| {
+                        let (class, voxel) = (at / plane % classes, at / (classes * plane) * plane + at % plane);
+                        score(class, voxel) / (0..classes).map(|k| score(k, voxel)).sum::<f64>()
+                    })
                     .collect();
                 let weights = PackedHead::new(&layer, inputs, classes).unwrap();
-                let mut scores = vec![Block::default(); classes.div_ceil(BLOCK) * shape[2]];
                 let mut probabilities = vec![0.0; classes * voxels];
-                head(kernels, &blocked(&x, &from), &from, &weights, &mut scores, &mut probabilities, &|| Ok(())).unwrap();
+                head(&alone(kernels), &blocked(&x, &from), &from, &weights, &mut probabilities).unwrap();
                 assert_close(&probabilities, &expected, kernels.name);
             }
         }
@@ -194,8 +201,8 @@ mod tests {
     fn large_scores_do_not_overflow() {
         let layer = Layer { name: "test".into(), weight: vec![1000.0, -1000.0], bias: vec![0.0; 2] };
         let (from, weights) = (place(1, [1; 3]), PackedHead::new(&layer, 1, 2).unwrap());
-        let (mut scores, mut probabilities) = (vec![Block::default(); 1], vec![0.0; 2]);
-        head(Kernels::best(), &blocked(&[1.0], &from), &from, &weights, &mut scores, &mut probabilities, &|| Ok(())).unwrap();
+        let mut probabilities = vec![0.0; 2];
+        head(&alone(Kernels::best()), &blocked(&[1.0], &from), &from, &weights, &mut probabilities).unwrap();
         assert_eq!(probabilities, [1.0, 0.0]);
     }
 }

@@ -1,7 +1,8 @@
 //! 2×2×2 max pooling, stride 2. Layout: feature maps as `plan.rs` says.
 
+use super::Block;
 use super::lanes::Lanes;
-use super::{Block, Kernels};
+use crate::engine::cpu::executor::{Executor, Shared};
 use crate::engine::plan::{BLOCK, Place};
 use crate::error::Result;
 
@@ -20,39 +21,34 @@ pub(super) struct Slab<'a> {
 /// Pools `input` into `output`.
 ///
 /// # Errors
-/// Whatever `check` returns: it is asked between blocks of channels.
+/// Whatever the executor's `check` returns: it is asked between planes.
 ///
 /// # Panics
 /// If a slice is not as long as its place, or the output is not half the input.
-pub fn max_pool(
-    kernels: &Kernels,
-    input: &[Block],
-    from: &Place,
-    output: &mut [Block],
-    to: &Place,
-    check: &dyn Fn() -> Result<()>,
-) -> Result<()> {
+pub fn max_pool(executor: &Executor<'_>, input: &[Block], from: &Place, output: &mut [Block], to: &Place) -> Result<()> {
     assert!(input.len() == from.len() && output.len() == to.len(), "slices of their places");
     assert!(from.channels == to.channels && to.shape.map(|n| n * 2) == from.shape, "half the shape");
     super::clear_border(output, to);
-    for (input, output) in input.chunks_exact(from.volume()).zip(output.chunks_exact_mut(to.volume())) {
-        check()?;
-        for d in 0..to.shape[0] {
-            let plane = |depth: usize| &input[depth * from.plane() + from.row() + 1..(depth + 1) * from.plane()];
-            let mut slab = Slab {
-                input: [plane(2 * d + 1), plane(2 * d + 2)],
-                row: from.row(),
-                output: &mut output[(d + 1) * to.plane() + to.row() + 1..],
-                output_row: to.row(),
-                height: to.shape[1],
-                width: to.shape[2],
-            };
-            // SAFETY: both input planes hold 2·height rows of 2·width voxels from their start, the output one of height
-            // rows of width voxels: the places' shapes, asserted above.
-            unsafe { (kernels.max_pool)(&mut slab) };
-        }
-    }
-    Ok(())
+    let depth = to.shape[0];
+    let output = Shared::new(output);
+    executor.each(to.channel_blocks() * depth, &|piece| {
+        let (block, d) = (piece / depth, piece % depth);
+        let input = &input[block * from.volume()..(block + 1) * from.volume()];
+        let plane = |depth: usize| &input[depth * from.plane() + from.row() + 1..(depth + 1) * from.plane()];
+        let first = block * to.volume() + (d + 1) * to.plane();
+        let mut slab = Slab {
+            input: [plane(2 * d + 1), plane(2 * d + 2)],
+            row: from.row(),
+            // SAFETY: every piece has a plane of its own.
+            output: unsafe { output.part(first + to.row() + 1..first + to.plane()) },
+            output_row: to.row(),
+            height: to.shape[1],
+            width: to.shape[2],
+        };
+        // SAFETY: both input planes hold 2·height rows of 2·width voxels from their start, the output one of height rows of
+        // width voxels: the places' shapes, asserted above.
+        unsafe { (executor.kernels.max_pool)(&mut slab) };
+    })
 }
 
 /// The kernel.
@@ -79,7 +75,8 @@ pub(super) unsafe fn slab<L: Lanes>(slab: &mut Slab<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{assert_close, blocked, noise, place, plain};
+    use super::super::Kernels;
+    use super::super::testing::{alone, assert_close, blocked, noise, place, plain};
     use super::*;
 
     #[test]
@@ -95,7 +92,7 @@ mod tests {
                 *best = best.max(f64::from(value));
             }
             let mut output = vec![Block([f32::NAN; BLOCK]); to.len()];
-            max_pool(kernels, &blocked(&x, &from), &from, &mut output, &to, &|| Ok(())).unwrap();
+            max_pool(&alone(kernels), &blocked(&x, &from), &from, &mut output, &to).unwrap();
             assert_close(&plain(&output, &to), &expected, kernels.name);
         }
     }

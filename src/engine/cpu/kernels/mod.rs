@@ -129,6 +129,12 @@ pub fn clear_border(blocks: &mut [Block], place: &Place) {
 #[cfg(test)]
 pub(super) mod testing {
     use super::*;
+    use crate::engine::cpu::executor::Executor;
+
+    /// These kernels on the calling thread.
+    pub fn alone(kernels: &'static Kernels) -> Executor<'static> {
+        Executor { kernels, pool: None, check: &|| Ok(()) }
+    }
 
     /// Numbers between −1 and 1 that differ from place to place.
     pub fn noise(count: usize, seed: u64) -> Vec<f32> {

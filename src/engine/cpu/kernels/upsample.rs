@@ -3,8 +3,9 @@
 //! A 1×1×1 convolution to eight times the outputs, whose results are dealt out. Layout: feature maps as `plan.rs` says;
 //! weights \[block of outputs\]\[8 taps\]\[input\]\[16 outputs\].
 
+use super::Block;
 use super::lanes::Lanes;
-use super::{Block, Kernels};
+use crate::engine::cpu::executor::{Executor, Shared};
 use crate::engine::fold::Layer;
 use crate::engine::plan::{BLOCK, Place};
 use crate::error::{Error, ErrorKind, Result, try_vec};
@@ -73,53 +74,51 @@ pub(super) struct Slab<'a> {
 /// Doubles a feature map.
 ///
 /// # Errors
-/// Whatever `check` returns: it is asked between planes.
+/// Whatever the executor's `check` returns: it is asked between planes.
 ///
 /// # Panics
 /// If a slice is not as long as its place, or the output is not twice the input, or the weights are of another shape.
 pub fn upsample(
-    kernels: &Kernels,
+    executor: &Executor<'_>,
     input: &[Block],
     from: &Place,
     weights: &PackedUpsample,
     output: &mut [Block],
     to: &Place,
-    check: &dyn Fn() -> Result<()>,
 ) -> Result<()> {
     assert!(input.len() == from.len() && output.len() == to.len(), "slices of their places");
     assert!(from.shape.map(|n| n * 2) == to.shape, "twice the shape");
     assert!(from.channels == weights.inputs && to.channels == weights.outputs, "channels of the weights");
     super::clear_border(output, to);
-    let group = kernels.channel_blocks;
     let weight_step = TAPS * weights.inputs;
-    let groups = weights.weight.chunks(weight_step * group).zip(weights.bias.chunks(group));
-    for ((weight, bias), output) in groups.zip(output.chunks_mut(to.volume() * group)) {
-        for d in 0..from.shape[0] {
-            check()?;
-            for tap in 0..TAPS {
-                let [z, r, c] = [tap / 4, tap / 2 % 2, tap % 2];
-                let first = (2 * d + z + 1) * to.plane() + (r + 1) * to.row() + c + 1;
-                let slab = Slab {
-                    input: input[(d + 1) * from.plane() + from.row() + 1..].as_ptr().cast(),
-                    input_row: from.row() * BLOCK,
-                    input_volume: from.volume() * BLOCK,
-                    inputs: weights.inputs,
-                    weight: &weight[tap * weights.inputs..],
-                    weight_step,
-                    bias,
-                    output: output[first..].as_mut_ptr().cast(),
-                    output_row: 2 * to.row() * BLOCK,
-                    output_volume: to.volume() * BLOCK,
-                    height: from.shape[1],
-                    width: from.shape[2],
-                };
-                // SAFETY: input and output cover their places and the output is twice the input, as asserted; `weight`,
-                // `bias` and `output` hold the same number of blocks of outputs.
-                unsafe { (kernels.upsample)(&slab) };
-            }
+    let (blocks, group, depth) = (weights.bias.len(), executor.kernels.channel_blocks, from.shape[0]);
+    let output = Shared::new(output);
+    executor.each(blocks.div_ceil(group) * depth, &|piece| {
+        let (first, d) = (piece / depth * group, piece % depth);
+        let last = (first + group).min(blocks);
+        for tap in 0..TAPS {
+            let [z, r, c] = [tap / 4, tap / 2 % 2, tap % 2];
+            let voxel = first * to.volume() + (2 * d + z + 1) * to.plane() + (r + 1) * to.row() + c + 1;
+            let slab = Slab {
+                input: input[(d + 1) * from.plane() + from.row() + 1..].as_ptr().cast(),
+                input_row: from.row() * BLOCK,
+                input_volume: from.volume() * BLOCK,
+                inputs: weights.inputs,
+                weight: &weights.weight[first * weight_step + tap * weights.inputs..last * weight_step],
+                weight_step,
+                bias: &weights.bias[first..last],
+                output: output.pointer(voxel).cast(),
+                output_row: 2 * to.row() * BLOCK,
+                output_volume: to.volume() * BLOCK,
+                height: from.shape[1],
+                width: from.shape[2],
+            };
+            // SAFETY: input and output cover their places and the output is twice the input, as asserted; `weight`, `bias`
+            // and `output` hold the same blocks of outputs, and pieces differ in their two planes or their blocks of outputs, of
+            // which the kernel writes no others.
+            unsafe { (executor.kernels.upsample)(&slab) };
         }
-    }
-    Ok(())
+    })
 }
 
 /// The kernel; tiles as in `convolution.rs`.
@@ -203,7 +202,8 @@ unsafe fn tile<L: Lanes, const B: usize, const P: usize>(slab: &Slab<'_>, row: u
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{assert_close, blocked, noise, place, plain};
+    use super::super::Kernels;
+    use super::super::testing::{alone, assert_close, blocked, noise, place, plain};
     use super::*;
 
     #[test]
@@ -227,7 +227,7 @@ mod tests {
                 }
                 let weights = PackedUpsample::new(&layer, inputs, outputs).unwrap();
                 let mut output = vec![Block([f32::NAN; BLOCK]); to.len()];
-                upsample(kernels, &blocked(&x, &from), &from, &weights, &mut output, &to, &|| Ok(())).unwrap();
+                upsample(&alone(kernels), &blocked(&x, &from), &from, &weights, &mut output, &to).unwrap();
                 assert_close(&plain(&output, &to), &expected, &format!("{} {inputs}→{outputs}", kernels.name));
             }
         }
