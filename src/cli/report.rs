@@ -79,36 +79,52 @@ impl Seconds {
     }
 }
 
-/// Memory that the run was estimated to take, and the most that the process held.
+/// Memory that the process was expected to hold, and the most that it held.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Memory {
-    /// Host bytes of the segmentation with its result, without the input.
+    /// Bytes expected: what the process held at its start, the input, the session with its result.
     estimate_bytes: u64,
+    /// Of these, the session with its result.
+    session_estimate_bytes: u64,
+    /// Expected bytes on the device.
     device_estimate_bytes: u64,
     /// Null where the operating system does not tell.
     peak_rss_bytes: Option<u64>,
 }
 
 impl Memory {
-    pub(super) fn now(estimate: MemoryEstimate) -> Self {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        Memory {
-            estimate_bytes: estimate.host_bytes,
-            device_estimate_bytes: estimate.device_bytes,
-            peak_rss_bytes: peak_rss_bytes(&status),
-        }
+    /// Before anything is loaded.
+    pub(super) fn at_start() -> Self {
+        let held = resident("VmRSS:").unwrap_or(0);
+        Memory { estimate_bytes: held, session_estimate_bytes: 0, device_estimate_bytes: 0, peak_rss_bytes: None }
+    }
+
+    /// Adds what is expected from here on.
+    pub(super) fn expect(&mut self, session: MemoryEstimate, input_bytes: usize) {
+        self.session_estimate_bytes = session.host_bytes;
+        self.device_estimate_bytes = session.device_bytes;
+        self.estimate_bytes += session.host_bytes + input_bytes as u64;
+    }
+
+    /// After the work.
+    pub(super) fn at_end(self) -> Self {
+        Memory { peak_rss_bytes: resident("VmHWM:"), ..self }
     }
 }
 
-/// `VmHWM` of Linux's `/proc/self/status`, which counts in KiB.
-fn peak_rss_bytes(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+/// A line of Linux's `/proc/self/status`, in bytes.
+fn resident(key: &str) -> Option<u64> {
+    kibibytes(&std::fs::read_to_string("/proc/self/status").ok()?, key)
+}
+
+fn kibibytes(status: &str, key: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 impl Report {
     /// The report of a result. `device` and `threads` are the caller's words for where it ran.
-    pub(super) fn of(result: &Segmentation, device: String, threads: usize, timings: Seconds, estimate: MemoryEstimate) -> Self {
+    pub(super) fn of(result: &Segmentation, device: String, threads: usize, timings: Seconds, memory: Memory) -> Self {
         let provenance = result.provenance();
         let world = result.geometry().world;
         let labels = result.table().iter().map(|label| LabelReport {
@@ -131,7 +147,7 @@ impl Report {
             model_sha256: provenance.model_sha256.clone(),
             input_sha256: provenance.input_sha256.clone(),
             timings,
-            memory: Memory::now(estimate),
+            memory,
             warnings: provenance.warnings.iter().map(|(key, _)| key).collect(),
             warning_texts: provenance.warnings.iter().map(|(_, text)| text).collect(),
         }
@@ -201,8 +217,8 @@ mod tests {
 
     #[test]
     fn the_peak_of_memory_is_read_in_bytes() {
-        assert_eq!(peak_rss_bytes("Name:\tspinect\nVmPeak:\t 9 kB\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n"), Some(2 << 20));
-        assert_eq!(peak_rss_bytes("Name:\tspinect\n"), None);
+        assert_eq!(kibibytes("Name:\tspinect\nVmPeak:\t 9 kB\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n", "VmHWM:"), Some(2 << 20));
+        assert_eq!(kibibytes("Name:\tspinect\n", "VmHWM:"), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::arguments::{Compute, Placement, RasBox};
 use super::console::Console;
-use super::report::{Report, Seconds};
+use super::report::{Memory, Report, Seconds};
 use super::stopwatch::Stopwatch;
 use super::{files, interrupt, json_text};
 use crate::error::{Error, ErrorKind, Result};
@@ -88,6 +88,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<String> {
 /// Loads, reads, segments, writes; every stage on one clock.
 pub(super) fn segment(arguments: &Arguments, console: &Console) -> Result<Report> {
     let mut watch = Stopwatch::start();
+    let mut memory = Memory::at_start();
     check(arguments)?;
     let cancel = interrupt::cancel_on_interrupt();
     let progress = console.progress();
@@ -101,7 +102,7 @@ pub(super) fn segment(arguments: &Arguments, console: &Console) -> Result<Report
     progress.say("reading");
     let image = io::read_image(&arguments.input, &arguments.placement.read_options())?;
     let volume = image.view();
-    let estimate = session.estimate_memory(&volume)?;
+    memory.expect(session.estimate_memory(&volume)?, image.bytes().len());
     stop_if(cancel)?;
     let read = watch.lap();
 
@@ -126,7 +127,7 @@ pub(super) fn segment(arguments: &Arguments, console: &Console) -> Result<Report
     let write = watch.lap();
 
     let timings = Seconds::new(load, read, segment, result.timings(), write, watch.total());
-    let report = Report::of(&result, device, session.threads(), timings, estimate);
+    let report = Report::of(&result, device, session.threads(), timings, memory.at_end());
     if let Some(path) = &arguments.report {
         files::write(path, json_text(&report)?.as_bytes())?;
     }

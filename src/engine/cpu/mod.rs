@@ -26,6 +26,11 @@ use crate::threads::{Pool, lock};
 /// Slots for results per thread: one being computed, one waiting for its turn.
 const SLOTS_PER_THREAD: usize = 2;
 
+/// Bytes that no buffer accounts for: code and tables that are paged in, strings and lists.
+const OVERHEAD: usize = 4 << 20;
+/// The same per thread: its stack as far as it is used, the allocator's rounding.
+const OVERHEAD_PER_THREAD: usize = 512 << 10;
+
 /// One model on the CPU, with all memory that does not depend on the volume.
 #[derive(Debug)]
 pub struct CpuEngine {
@@ -93,12 +98,12 @@ impl CpuEngine {
     /// The memory that [`new`](Self::new) and [`prepare`](Engine::prepare) take.
     pub fn memory(plan: &Plan, threads: usize) -> Memory {
         let probabilities = plan.classes * plan.window.iter().product::<usize>() * size_of::<f32>();
-        let workers = threads * (Workspace::bytes(plan) + SLOTS_PER_THREAD * probabilities);
+        let worker = Workspace::bytes(plan) + SLOTS_PER_THREAD * probabilities + OVERHEAD_PER_THREAD;
         let weights = Network::weight_bytes(plan);
         Memory {
             // The file and its tensors, the tensors and the plan, the plan and the packed weights: two at a time.
-            loading: 2 * weights as u64,
-            fixed: (weights + workers + KEPT * probabilities) as u64,
+            loading: (2 * weights + OVERHEAD) as u64,
+            fixed: (weights + threads * worker + KEPT * probabilities + OVERHEAD) as u64,
             per_plane_voxel: Combination::bytes_per_plane_voxel(plan.classes, plan.window) as u64,
             per_window: Actions::BYTES as u64,
         }
