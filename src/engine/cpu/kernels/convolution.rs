@@ -217,36 +217,24 @@ pub(super) unsafe fn slab<
 >(
     slab: &Slab<'_>,
 ) {
-    for row in 0..slab.height {
-        let mut column = 0;
-        // SAFETY (of every call): the tile lies within the row, and there are as many blocks of outputs as it computes.
-        if slab.bias.len() == B {
-            while column + P0 <= slab.width {
-                unsafe { tile::<L, B, P0, STRIDE>(slab, row, column) };
-                column += P0;
-            }
-            while column + P1 <= slab.width {
-                unsafe { tile::<L, B, P1, STRIDE>(slab, row, column) };
-                column += P1;
-            }
-            while column < slab.width {
-                unsafe { tile::<L, B, 1, STRIDE>(slab, row, column) };
-                column += 1;
-            }
-        } else {
-            while column + Q0 <= slab.width {
-                unsafe { tile::<L, 1, Q0, STRIDE>(slab, row, column) };
-                column += Q0;
-            }
-            while column + Q1 <= slab.width {
-                unsafe { tile::<L, 1, Q1, STRIDE>(slab, row, column) };
-                column += Q1;
-            }
-            while column < slab.width {
-                unsafe { tile::<L, 1, 1, STRIDE>(slab, row, column) };
-                column += 1;
-            }
-        }
+    if slab.bias.len() == B {
+        cover!(
+            slab,
+            row,
+            column,
+            P0 => tile::<L, B, P0, STRIDE>(slab, row, column),
+            P1 => tile::<L, B, P1, STRIDE>(slab, row, column),
+            1 => tile::<L, B, 1, STRIDE>(slab, row, column),
+        );
+    } else {
+        cover!(
+            slab,
+            row,
+            column,
+            Q0 => tile::<L, 1, Q0, STRIDE>(slab, row, column),
+            Q1 => tile::<L, 1, Q1, STRIDE>(slab, row, column),
+            1 => tile::<L, 1, 1, STRIDE>(slab, row, column),
+        );
     }
 }
 

@@ -3,6 +3,20 @@
 //! [`Kernels`] is the place where another implementation can be swapped in: a table of functions over the layouts that
 //! `plan.rs` defines.
 
+/// Covers every row of a slab with tiles, the widest first: `voxels => kernel call`, widest first, 1 last.
+macro_rules! cover {
+    ($slab:ident, $row:ident, $column:ident, $($voxels:expr => $tile:expr),+ $(,)?) => {
+        for $row in 0..$slab.height {
+            let mut $column = 0;
+            $(while $column + $voxels <= $slab.width {
+                // SAFETY: the tile lies within the row; the caller answers for the rest.
+                unsafe { $tile };
+                $column += $voxels;
+            })+
+        }
+    };
+}
+
 mod convolution;
 mod head;
 mod lanes;
@@ -25,7 +39,7 @@ pub struct Block(pub [f32; BLOCK]);
 pub struct Kernels {
     /// The instruction set: "avx512", "avx2" or "portable".
     pub name: &'static str,
-    /// Blocks of output channels that a convolution computes together.
+    /// Blocks of output channels that a convolution computes together: 1 or 2. What is left over is computed alone.
     channel_blocks: usize,
     convolution: unsafe fn(&convolution::Slab<'_>),
     stem: unsafe fn(&convolution::Slab<'_>),

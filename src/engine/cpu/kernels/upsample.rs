@@ -127,36 +127,24 @@ pub fn upsample(
 /// As [`Slab`] says, on a processor that has the instruction set of `L`.
 #[inline(always)]
 pub(super) unsafe fn slab<L: Lanes, const B: usize, const P0: usize, const P1: usize, const Q0: usize, const Q1: usize>(slab: &Slab<'_>) {
-    for row in 0..slab.height {
-        let mut column = 0;
-        // SAFETY (of every call): the tile lies within the row, and there are as many blocks of outputs as it computes.
-        if slab.bias.len() == B {
-            while column + P0 <= slab.width {
-                unsafe { tile::<L, B, P0>(slab, row, column) };
-                column += P0;
-            }
-            while column + P1 <= slab.width {
-                unsafe { tile::<L, B, P1>(slab, row, column) };
-                column += P1;
-            }
-            while column < slab.width {
-                unsafe { tile::<L, B, 1>(slab, row, column) };
-                column += 1;
-            }
-        } else {
-            while column + Q0 <= slab.width {
-                unsafe { tile::<L, 1, Q0>(slab, row, column) };
-                column += Q0;
-            }
-            while column + Q1 <= slab.width {
-                unsafe { tile::<L, 1, Q1>(slab, row, column) };
-                column += Q1;
-            }
-            while column < slab.width {
-                unsafe { tile::<L, 1, 1>(slab, row, column) };
-                column += 1;
-            }
-        }
+    if slab.bias.len() == B {
+        cover!(
+            slab,
+            row,
+            column,
+            P0 => tile::<L, B, P0>(slab, row, column),
+            P1 => tile::<L, B, P1>(slab, row, column),
+            1 => tile::<L, B, 1>(slab, row, column),
+        );
+    } else {
+        cover!(
+            slab,
+            row,
+            column,
+            Q0 => tile::<L, 1, Q0>(slab, row, column),
+            Q1 => tile::<L, 1, Q1>(slab, row, column),
+            1 => tile::<L, 1, 1>(slab, row, column),
+        );
     }
 }
 
