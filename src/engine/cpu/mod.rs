@@ -34,24 +34,35 @@ const OVERHEAD_PER_THREAD: usize = 512 << 10;
 /// One model on the CPU, with all memory that does not depend on the volume.
 #[derive(Debug)]
 pub struct CpuEngine {
+    shared: Shared,
+    sums: Sums,
+}
+
+/// What every thread of a run works with.
+#[derive(Debug)]
+struct Shared {
     network: Network,
     kernels: &'static Kernels,
     /// One per thread, each on cache lines of its own.
     workspaces: Vec<CachePadded<Mutex<Workspace>>>,
     /// Probabilities of windows that are computed or wait for their turn.
     slots: Vec<CachePadded<Mutex<Vec<f32>>>>,
-    /// Probabilities of windows that others are identical to.
-    kept: Vec<Vec<f32>>,
     turns: Turns,
     actions: Actions,
+}
+
+/// What one thread at a time writes to.
+#[derive(Debug)]
+struct Sums {
     combination: Combination,
+    /// Probabilities of windows that others are identical to.
+    kept: Vec<Vec<f32>>,
 }
 
 /// What the thread whose turn it is adds to.
-struct Sum<'a> {
-    combination: &'a mut Combination,
+struct Adding<'a> {
+    sums: &'a mut Sums,
     winners: &'a mut Winners,
-    kept: &'a mut [Vec<f32>],
     /// Windows that have been added.
     added: usize,
     /// Seconds spent on adding.
@@ -92,7 +103,8 @@ impl CpuEngine {
         }
         let combination = Combination::new(network.classes, network.window);
         let turns = Turns::new(count)?;
-        Ok(CpuEngine { network, kernels, workspaces, slots, kept, turns, actions: Actions::default(), combination })
+        let shared = Shared { network, kernels, workspaces, slots, turns, actions: Actions::default() };
+        Ok(CpuEngine { shared, sums: Sums { combination, kept } })
     }
 
     /// The memory that [`new`](Self::new) and [`prepare`](Engine::prepare) take.
@@ -108,7 +120,9 @@ impl CpuEngine {
             per_window: Actions::BYTES as u64,
         }
     }
+}
 
+impl Shared {
     /// One thread's share of a run: windows until all below `end` are given out. With a `team`, its threads share each.
     fn work(
         &self,
@@ -116,7 +130,7 @@ impl CpuEngine {
         end: usize,
         team: Option<&Pool>,
         job: &Job<'_>,
-        sum: &Mutex<Sum<'_>>,
+        adding: &Mutex<Adding<'_>>,
         mut observer: Option<Observer<'_>>,
     ) -> Result<()> {
         let Job { grid, windows, control, .. } = *job;
@@ -128,22 +142,22 @@ impl CpuEngine {
             self.network.forward(&executor, grid, windows.start(window), &mut workspace, &mut lock(&self.slots[slot]))?;
             self.turns.deliver(window, slot, count, &self.actions, &mut |window, ready| {
                 let started = Instant::now();
-                let sum = &mut *lock(sum);
+                let Adding { sums: Sums { combination, kept }, winners, added, seconds } = &mut *lock(adding);
                 match ready {
-                    Ready::Kept(place) => sum.combination.add(windows.start(window), &sum.kept[place], sum.winners),
+                    Ready::Kept(place) => combination.add(windows.start(window), &kept[place], winners),
                     Ready::Slot(slot) => {
                         let probabilities = lock(&self.slots[slot]);
-                        sum.combination.add(windows.start(window), &probabilities, sum.winners);
+                        combination.add(windows.start(window), &probabilities, winners);
                         if let Action::ComputeAndKeep(place) = self.actions.of(window) {
-                            sum.kept[place].copy_from_slice(&probabilities);
+                            kept[place].copy_from_slice(&probabilities);
                         }
                     }
                 }
-                sum.added += 1;
-                sum.seconds += started.elapsed().as_secs_f64();
+                *added += 1;
+                *seconds += started.elapsed().as_secs_f64();
             });
             if let Some(observe) = &mut observer {
-                let added = lock(sum).added;
+                let added = lock(adding).added;
                 if observe(added as f64 / count as f64).is_break() {
                     return Err(Control::cancelled());
                 }
@@ -155,28 +169,27 @@ impl CpuEngine {
 
 impl Engine for CpuEngine {
     fn prepare(&mut self, grid: [usize; 3], windows: usize) -> Result<()> {
-        self.combination.reserve(grid[1] * grid[2])?;
-        self.actions.reserve(windows)
+        self.sums.combination.reserve(grid[1] * grid[2])?;
+        self.shared.actions.reserve(windows)
     }
 
     fn run(&mut self, job: &Job<'_>, winners: &mut Winners, observer: Observer<'_>) -> Result<Report> {
         let started = Instant::now();
         let Job { grid, windows, pool, control, .. } = *job;
         self.prepare(grid.dims, windows.len())?;
-        self.actions.find(grid, windows, job.all_windows, pool)?;
-        self.turns.begin();
-        // What the threads write to is taken out of `self` for the run; what they read stays.
-        let mut combination = std::mem::replace(&mut self.combination, Combination::new(0, [0; 3]));
-        let mut kept = std::mem::take(&mut self.kept);
-        combination.begin(grid.dims, windows.covered(grid.dims));
-        let sum = Mutex::new(Sum { combination: &mut combination, winners, kept: &mut kept, added: 0, seconds: 0.0 });
+        self.shared.actions.find(grid, windows, job.all_windows, pool)?;
+        self.shared.turns.begin();
+        self.sums.combination.begin(grid.dims, windows.covered(grid.dims));
+        let CpuEngine { shared, sums } = self;
+        let shared = &*shared;
+        let adding = Mutex::new(Adding { sums, winners, added: 0, seconds: 0.0 });
         let failure = Mutex::new(None::<Error>);
-        let engine = &*self;
         // A window per thread as long as that keeps every thread busy; then all threads on one window.
-        let tail = if pool.threads() > 1 { self.actions.tail(self.actions.computed() % pool.threads()) } else { windows.len() };
+        let computed = shared.actions.computed();
+        let tail = if pool.threads() > 1 { shared.actions.tail(computed % pool.threads()) } else { windows.len() };
         let work = |thread: usize, observer: Option<Observer<'_>>| {
             let _guard = StopOnPanic(control);
-            if let Err(error) = engine.work(thread, tail, None, job, &sum, observer) {
+            if let Err(error) = shared.work(thread, tail, None, job, &adding, observer) {
                 // The first failure is the cause; the others stop because of it.
                 lock(&failure).get_or_insert(error);
                 control.stop();
@@ -185,15 +198,14 @@ impl Engine for CpuEngine {
         let finished = pool
             .run_beside(&|thread| work(thread, None), || work(0, Some(&mut *observer)))
             .and_then(|()| lock(&failure).take().map_or(Ok(()), Err))
-            .and_then(|()| engine.work(0, windows.len(), Some(pool), job, &sum, Some(observer)));
-        let Sum { combination: total, winners, mut seconds, .. } = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+            .and_then(|()| shared.work(0, windows.len(), Some(pool), job, &adding, Some(observer)));
+        let Adding { sums, winners, mut seconds, .. } = adding.into_inner().unwrap_or_else(PoisonError::into_inner);
+        finished?;
         let finishing = Instant::now();
-        let result = finished.and_then(|()| total.finish(winners));
+        sums.combination.finish(winners)?;
         // Finishing holds every thread up.
         seconds += finishing.elapsed().as_secs_f64() * pool.threads() as f64;
-        (self.combination, self.kept) = (combination, kept);
-        result?;
         let busy = started.elapsed().as_secs_f64() * pool.threads() as f64;
-        Ok(Report { windows_computed: self.actions.computed(), combine_share: (seconds / busy.max(f64::MIN_POSITIVE)).min(1.0) })
+        Ok(Report { windows_computed: computed, combine_share: (seconds / busy.max(f64::MIN_POSITIVE)).min(1.0) })
     }
 }
