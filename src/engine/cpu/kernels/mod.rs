@@ -8,7 +8,8 @@ macro_rules! cover {
     ($slab:ident, $row:ident, $column:ident, $($voxels:expr => $tile:expr),+ $(,)?) => {
         for $row in 0..$slab.height {
             let mut $column = 0;
-            $(while $column + $voxels <= $slab.width {
+            $(#[allow(clippy::int_plus_one, reason = "the last tile is one voxel wide")]
+            while $column + $voxels <= $slab.width {
                 // SAFETY: the tile lies within the row; the caller answers for the rest.
                 unsafe { $tile };
                 $column += $voxels;
