@@ -87,6 +87,8 @@ pub mod ops;
 pub mod pipeline;
 pub mod segmentation;
 pub mod session;
+#[cfg(test)]
+mod testing;
 mod threads;
 pub mod volume;
 
