@@ -39,7 +39,7 @@ namespace spinect {
 inline std::string version() { return spinect_version(); }
 /// The version of the C ABI that the library implements; this header needs SPINECT_ABI_VERSION.
 inline std::uint32_t abi_version() noexcept { return spinect_abi_version(); }
-/// Features, commit, target and the instruction sets in use.
+/// Features, commit, target and the instruction set in use.
 inline std::string build_info() { return spinect_build_info(); }
 /// The name of a status, for example "BUSY".
 inline std::string status_name(spinect_status status) { return spinect_status_name(status); }

@@ -178,7 +178,8 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
 
 fn worker(shared: &Shared, number: usize, cpus: Option<&[usize]>) {
     let _float_state = FloatState::default_for_scope();
-    let refused = leave_real_time_scheduling().and_then(|()| cpus.map_or(Ok(()), use_cores)).err();
+    leave_real_time_scheduling();
+    let refused = cpus.and_then(|cpus| use_cores(cpus).err());
     let mut last = 0;
     let mut state = lock(&shared.state);
     if refused.is_some() {
@@ -240,23 +241,23 @@ impl BlockedSignals {
     }
 }
 
-/// A thread inherits its creator's scheduling; a robot's real-time priority is not for an hour of arithmetic.
+/// A thread inherits its creator's scheduling; a robot's real-time priority is not for seconds of arithmetic. Policies
+/// that are no real-time ones (batch, idle) stay.
 #[cfg(target_os = "linux")]
-fn leave_real_time_scheduling() -> std::result::Result<(), String> {
+fn leave_real_time_scheduling() {
     // SAFETY: `sched_param` is plain data; both calls concern the calling thread only.
     unsafe {
-        if libc::sched_getscheduler(0) != libc::SCHED_OTHER {
+        let policy = libc::sched_getscheduler(0) & !libc::SCHED_RESET_ON_FORK;
+        if [libc::SCHED_FIFO, libc::SCHED_RR, libc::SCHED_DEADLINE].contains(&policy) {
             let parameters: libc::sched_param = std::mem::zeroed();
+            // A thread may always give up its priority, so there is no failure to tell of.
             libc::sched_setscheduler(0, libc::SCHED_OTHER, &parameters);
         }
     }
-    Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn leave_real_time_scheduling() -> std::result::Result<(), String> {
-    Ok(())
-}
+fn leave_real_time_scheduling() {}
 
 #[cfg(target_os = "linux")]
 fn use_cores(cpus: &[usize]) -> std::result::Result<(), String> {

@@ -9,7 +9,6 @@ use std::sync::OnceLock;
 
 use common::{Language, Link, compile, run};
 use spinect::model::{Config, Model};
-use spinect::{ErrorKind, Session, SessionConfig};
 
 /// Compiles one client. `None`, loudly, if there is no compiler.
 fn compiled(name: &str, link: Link) -> Option<PathBuf> {
@@ -27,29 +26,23 @@ fn client(name: &str, link: Link) {
 /// Compiles one client and runs it with a model, and a folder to write to, as its arguments.
 fn client_with_model(name: &str) {
     let Some(program) = compiled(name, Link::Shared) else { return };
-    let Some(model) = model() else { return };
     let folder = common::scratch_dir().join(name);
     fs::create_dir_all(&folder).expect("the folder can be made");
-    run(&program, &[model, folder.to_str().expect("the scratch folder's name is UTF-8")]);
+    run(&program, &[model(), folder.to_str().expect("the scratch folder's name is UTF-8")]);
 }
 
-/// A small untrained model in the scratch folder. `None`, loudly, as long as this build has no session.
-fn model() -> Option<&'static str> {
-    static MODEL: OnceLock<Option<String>> = OnceLock::new();
-    let model = MODEL.get_or_init(|| {
-        if Session::new(&SessionConfig::default()).is_err_and(|error| error.kind() == ErrorKind::Unsupported) {
-            eprintln!("SKIPPED: this build has no session");
-            return None;
-        }
+/// A small untrained model in the scratch folder.
+fn model() -> &'static str {
+    static MODEL: OnceLock<String> = OnceLock::new();
+    MODEL.get_or_init(|| {
         let mut config = Config::spinect(&[2, 4]);
         config.window.size = [16, 16, 16];
         config.window.stride = [8, 8, 8];
         let bytes = Model::untrained(config, 1).and_then(|model| model.to_bytes()).expect("a small model");
         let path = common::scratch_dir().join("small.safetensors");
         fs::write(&path, bytes).expect("the model can be written");
-        Some(path.to_str().expect("the scratch folder's name is UTF-8").to_owned())
-    });
-    model.as_deref()
+        path.to_str().expect("the scratch folder's name is UTF-8").to_owned()
+    })
 }
 
 #[test]

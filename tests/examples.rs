@@ -154,6 +154,26 @@ fn latency_refuses_wrong_usage() {
     assert!(written.contains("none.safetensors"), "{written}");
 }
 
+/// The README's first piece of code in this language: its includes, and the rest.
+fn readme_code(language: &str) -> (String, String) {
+    let readme = fs::read_to_string(common::root().join("README.md")).unwrap();
+    let (_, rest) = readme.split_once(&format!("```{language}\n")).expect("the README has code in this language");
+    let (code, _) = rest.split_once("\n```").expect("the code ends");
+    let (include, body) = code.split_once('\n').expect("the first line is the include");
+    assert!(include.starts_with("#include"), "{include}");
+    (include.to_owned(), body.to_owned())
+}
+
+#[test]
+fn the_code_in_the_readme_compiles() {
+    for (fence, language) in [("c", Language::C), ("cpp", Language::Cpp)] {
+        let (include, body) = readme_code(fence);
+        let source = common::scratch_dir().join(format!("readme.{fence}"));
+        fs::write(&source, format!("{include}\nvoid readme(void);\nvoid readme(void) {{\n{body}\n}}\n")).unwrap();
+        common::compile(&[&source], language, Link::Never, &format!("readme-{fence}.o"));
+    }
+}
+
 #[test]
 fn valgrind_is_clean_on_segment_c() {
     if !has("valgrind") {
@@ -189,6 +209,60 @@ fn the_cmake_project_builds_and_its_tests_pass() {
         succeeds(Command::new("cmake").arg("--build").arg(&build));
         let tests = succeeds(Command::new("ctest").arg("--output-on-failure").current_dir(&build));
         assert!(tests.contains("100% tests passed, 0 tests failed out of 5"), "{tests}");
+    }
+}
+
+/// Puts what `cargo cinstall` installs where it installs it, below a folder of this test.
+fn installed(test: &str) -> PathBuf {
+    let prefix = folder(test);
+    for (from, to, names) in [
+        (common::library_dir().to_path_buf(), "lib", ["libspinect.so", "libspinect.so.1"]),
+        (common::include_dir(), "include", ["spinect.h", "spinect.hpp"]),
+        (common::root().join("cmake"), "share/spinect/cmake", ["spinect-config.cmake", "spinect-config-version.cmake"]),
+    ] {
+        let to = prefix.join(to);
+        fs::create_dir_all(&to).unwrap();
+        for name in names {
+            fs::copy(from.join(name), to.join(name)).unwrap();
+        }
+    }
+    prefix
+}
+
+#[test]
+fn the_cmake_package_is_found_where_it_is_installed() {
+    if !has("cmake") || !has("ctest") || common::compiler(Language::Cpp).is_none() {
+        return;
+    }
+    let prefix = installed("cmake-installed");
+    let build = prefix.join("build");
+    let mut configure = Command::new("cmake");
+    configure.arg("-S").arg(common::root().join("c_examples")).arg("-B").arg(&build);
+    // Nowhere else is a library.
+    configure.arg("-DSPINECT_ROOT=/nonexistent").arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display()));
+    succeeds(&mut configure);
+    succeeds(Command::new("cmake").arg("--build").arg(&build));
+    let tests = succeeds(Command::new("ctest").arg("--output-on-failure").current_dir(&build));
+    assert!(tests.contains("100% tests passed, 0 tests failed out of 2"), "{tests}");
+}
+
+#[test]
+fn the_cmake_package_accepts_its_own_series_only() {
+    if !has("cmake") {
+        return;
+    }
+    let prefix = installed("cmake-versions");
+    let version = env!("CARGO_PKG_VERSION");
+    let series = version.rsplit_once('.').unwrap().0;
+    for (wanted, found) in [(version, true), (series, true), ("0.0", false), ("99.0", false)] {
+        let project = folder(&format!("cmake-version-{wanted}"));
+        let lists =
+            format!("cmake_minimum_required(VERSION 3.16)\nproject(asks LANGUAGES C)\nfind_package(spinect {wanted} CONFIG REQUIRED)\n");
+        fs::write(project.join("CMakeLists.txt"), lists).unwrap();
+        let mut configure = Command::new("cmake");
+        configure.arg("-S").arg(&project).arg("-B").arg(project.join("build"));
+        let output = configure.arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display())).output().unwrap();
+        assert_eq!(output.status.success(), found, "{wanted}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
 

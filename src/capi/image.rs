@@ -35,7 +35,7 @@ pub struct spinect_image_config {
 }
 layout!(spinect_image_config, 16, { struct_size: 0, geometry: 4, memory_limit: 8 });
 
-/// Reads an image from a file: NIfTI-1, `.nii` or `.nii.gz`.
+/// Reads an image from a file: NIfTI-1 or NIfTI-2, `.nii` or `.nii.gz`.
 ///
 /// @param path The file, UTF-8.
 /// @param config How to read it.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::sync::OnceLock;
 
 use super::status::{SPINECT_OK, border, border_or, last_error, spinect_status};
+use crate::engine::cpu::kernels::Kernels;
 use crate::error::ErrorKind;
 
 /// Major version of this header. The library's own is in `spinect_version`.
@@ -35,7 +36,7 @@ const BUILD: &str = concat!(
     env!("SPINECT_RUSTC"),
     "; features: ",
     env!("SPINECT_FEATURES"),
-    "; instruction sets:"
+    "; instruction set: "
 );
 
 const fn c_string(text: &'static str) -> &'static CStr {
@@ -65,7 +66,7 @@ pub extern "C" fn spinect_abi_version() -> u32 {
     SPINECT_ABI_VERSION.unsigned_abs()
 }
 
-/// How the library was built: version, commit, target, compiler, features, and the instruction sets in use on this
+/// How the library was built: version, commit, target, compiler, features, and the instruction set in use on this
 /// machine. One line for people and logs; its form may change.
 ///
 /// @return NUL-terminated text of the library, valid for ever. Never NULL.
@@ -80,46 +81,13 @@ pub extern "C" fn spinect_build_info() -> *const c_char {
                 let mut line = Line { bytes: [0; 1024], len: 0 };
                 // The line is long enough for all of it; a piece that did not fit would be left out.
                 let _ = line.write_str(BUILD);
-                let mut any = false;
-                for (name, _) in instruction_sets().iter().filter(|(_, present)| *present) {
-                    let _ = write!(line, " {name}");
-                    any = true;
-                }
-                if !any {
-                    let _ = line.write_str(" baseline");
-                }
+                let _ = line.write_str(Kernels::best().name);
                 line
             })
             .bytes
             .as_ptr()
             .cast())
     })
-}
-
-/// The instruction sets that the library looks for, and whether this machine has them.
-fn instruction_sets() -> &'static [(&'static str, bool)] {
-    #[cfg(target_arch = "x86_64")]
-    {
-        static SETS: OnceLock<[(&str, bool); 6]> = OnceLock::new();
-        SETS.get_or_init(|| {
-            [
-                ("avx2", std::is_x86_feature_detected!("avx2")),
-                ("fma", std::is_x86_feature_detected!("fma")),
-                ("f16c", std::is_x86_feature_detected!("f16c")),
-                ("avx512f", std::is_x86_feature_detected!("avx512f")),
-                ("avx512vnni", std::is_x86_feature_detected!("avx512vnni")),
-                ("avx512bf16", std::is_x86_feature_detected!("avx512bf16")),
-            ]
-        })
-    }
-    #[cfg(target_arch = "aarch64")]
-    {
-        &[("neon", true)]
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    {
-        &[]
-    }
 }
 
 /// A NUL-terminated line without an allocation.
@@ -250,9 +218,9 @@ mod tests {
     }
 
     #[test]
-    fn the_build_says_its_target_and_instruction_sets() {
+    fn the_build_says_its_target_and_the_instruction_set_in_use() {
         let info = text(spinect_build_info());
         assert!(info.contains("target ") && info.contains(std::env::consts::ARCH), "{info}");
-        assert!(!info.ends_with(':'), "{info}");
+        assert!(info.ends_with(Kernels::best().name), "{info}");
     }
 }

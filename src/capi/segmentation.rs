@@ -57,7 +57,7 @@ layout!(spinect_label, 400, {
     mean_confidence: 392,
 });
 
-/// A structure touches the border of the field of view.
+/// A structure touches the border of the field of view or of the region of interest.
 pub const SPINECT_WARNING_STRUCTURE_CUT: u64 = 0x1;
 /// A label of the model was not found.
 pub const SPINECT_WARNING_STRUCTURE_ABSENT: u64 = 0x2;
@@ -191,8 +191,9 @@ pub(super) fn later(what: &str) -> Error {
     fail!(Unsupported, "{what} is not in version {}: a later version has it", env!("CARGO_PKG_VERSION"))
 }
 
-/// Writes the label map to a file: NIfTI-1, `.nii` or `.nii.gz`. It appears whole or not at all and replaces an existing
-/// one. A segmentation of the unchanged view of an image repeats that file's transforms bit by bit.
+/// Writes the label map to a file: `.nii` or `.nii.gz`, NIfTI-1 unless only NIfTI-2 can hold its dimensions or transforms.
+/// It appears whole or not at all and replaces an existing one. A segmentation of the unchanged view of an image repeats
+/// that file's transforms bit by bit.
 ///
 /// @param segmentation The result.
 /// @param path The file, UTF-8.

@@ -9,7 +9,7 @@ use super::status::{border, border_or, fail, require, spinect_status};
 use super::structs::{Output, choice, layout, path, read, text, utf8};
 use super::volume::{shape, spinect_volume};
 use crate::error::{Result, try_reserve};
-use crate::session::{Device, Precision, Session, SessionConfig};
+use crate::session::{Device, MAX_THREADS, Precision, Session, SessionConfig};
 
 /// CUDA where it works, else the CPU.
 pub const SPINECT_DEVICE_AUTO: i32 = 0;
@@ -92,7 +92,7 @@ layout!(spinect_model_info, 240, {
 });
 
 /// The most threads, and the most cores, that a session is asked for; also above the number of any core.
-const MOST_THREADS: u32 = 1024;
+const MOST_THREADS: u32 = MAX_THREADS as u32;
 
 /// The configuration that the structure describes.
 ///
@@ -172,9 +172,9 @@ pub unsafe extern "C" fn spinect_session_create(
     })
 }
 
-/// Frees a session. A call of it that is running on another thread is cancelled first and waited for. In the session's
-/// own progress callback nothing is waited for: the run is cancelled, and the session goes when the run has returned.
-/// Results outlive their session.
+/// Frees a session. A call of it that is running on another thread is cancelled first and waited for. In a progress
+/// callback, of this session or of another one, nothing is waited for: the run is cancelled, and the session goes when the
+/// run has returned. Results outlive their session.
 ///
 /// @param session The session, or NULL: then nothing happens. A handle that is none is noticed and leaves a message. In
 ///                the child of a fork nothing happens.

@@ -89,12 +89,17 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<String> {
 /// Whether the file is a model rather than an image: by the name's ending, else by the `{` that follows the eight bytes
 /// of a safetensors file's header length.
 fn is_model(path: &Path) -> Result<bool> {
-    let mut start = [0; 9];
-    let mut file = File::open(path).map_err(|error| Error::io(path, "read", &error))?;
+    files::check_inputs(&[path])?;
     if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("safetensors")) {
         return Ok(true);
     }
-    Ok(!files::is_image_name(path) && file.read_exact(&mut start).is_ok() && start[8] == b'{')
+    // Opening a pipe would wait for its writer.
+    if files::is_image_name(path) || !path.is_file() {
+        return Ok(false);
+    }
+    let mut start = [0; 9];
+    let mut file = File::open(path).map_err(|error| Error::io(path, "read", &error))?;
+    Ok(file.read_exact(&mut start).is_ok() && start[8] == b'{')
 }
 
 impl<'a> ModelInfo<'a> {
@@ -219,5 +224,15 @@ mod tests {
         assert!(!is_model("a.nii.gz", b"\x02\0\0\0\0\0\0\0{}"));
         assert!(!is_model("weights", b"\x02\0\0\0\0\0\0\0"));
         assert!(super::is_model(&folder.path().join("missing")).is_err());
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let name = std::ffi::CString::new(pipe.to_str().unwrap()).unwrap();
+        // SAFETY: the name ends with a zero.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        assert!(!super::is_model(&pipe).unwrap());
     }
 }

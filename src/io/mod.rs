@@ -253,18 +253,6 @@ mod tests {
         assert!(refusal.0 == ErrorKind::CorruptFile && refusal.1.contains("broken.nii: not a NIfTI file"), "{refusal:?}");
     }
 
-    /// A volume of the shared data folder.
-    fn shared(name: &str) -> Option<PathBuf> {
-        let folder =
-            std::env::var_os("SPINECT_SHARED").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-        let path = folder.join(name);
-        if path.exists() {
-            return Some(path);
-        }
-        eprintln!("SKIPPED: the shared data folder is not there (looked for {}; SPINECT_SHARED names it)", path.display());
-        None
-    }
-
     #[test]
     fn the_golden_volumes_lie_where_another_reader_finds_them() {
         // As printed by nibabel.
@@ -294,7 +282,7 @@ mod tests {
             ),
         ];
         for (name, expected, affine) in cases {
-            let Some(path) = shared(name) else { return };
+            let Some(path) = crate::testing::shared_data(name) else { return };
             let image = read_image(&path, &ReadOptions::default()).unwrap();
             let view = image.view();
             assert_eq!((view.geometry().dims, view.voxel_type()), expected, "{name}");

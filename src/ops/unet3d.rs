@@ -131,12 +131,12 @@ fn missing(name: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::path::PathBuf;
 
     use candle_core::Var;
 
     use super::super::testing::{assert_gradients, bits, difference, flat, random};
     use super::*;
+    use crate::testing::shared_data;
 
     /// Parameters by name, in variables.
     struct Variables(BTreeMap<String, Var>);
@@ -237,14 +237,9 @@ mod tests {
 
     #[test]
     fn the_golden_patch_comes_out_as_the_independent_implementation_has_it() {
-        let shared = std::env::var_os("SPINECT_SHARED")
-            .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared")), PathBuf::from);
-        if !shared.is_dir() {
-            eprintln!("SKIPPED: the shared data folder is not there ({}): set SPINECT_SHARED", shared.display());
-            return;
-        }
-        let model = Model::from_file(&shared.join("golden/tiny.safetensors")).unwrap();
-        let golden = candle_core::safetensors::load(shared.join("golden/patch.safetensors"), &Device::Cpu).unwrap();
+        let Some(golden) = shared_data("golden") else { return };
+        let model = Model::from_file(&golden.join("tiny.safetensors")).unwrap();
+        let golden = candle_core::safetensors::load(golden.join("patch.safetensors"), &Device::Cpu).unwrap();
         let x = golden["input"].unsqueeze(0).unwrap().unsqueeze(0).unwrap();
         let logits = forward(&model, &x).unwrap();
         assert!(difference(&flat(&logits), &flat(&golden["logits"])) < 1e-5);

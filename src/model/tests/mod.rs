@@ -3,8 +3,6 @@
 mod configuration;
 mod contents;
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use super::*;
@@ -74,12 +72,7 @@ fn assert_refused(bytes: &[u8], words: &[&str]) {
 
 #[test]
 fn the_golden_model_loads_with_its_number_of_parameters() {
-    let shared = std::env::var("SPINECT_SHARED").unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../shared").into());
-    let path = Path::new(&shared).join("golden/tiny.safetensors");
-    if !path.exists() {
-        eprintln!("SKIPPED: the shared data folder is not there (set SPINECT_SHARED to find golden/tiny.safetensors)");
-        return;
-    }
+    let Some(path) = crate::testing::shared_data("golden/tiny.safetensors") else { return };
     let model = Model::from_file(&path).unwrap();
     assert_eq!(model.parameters(), 353_975);
     assert_eq!(model.tensors().map(|(_, tensor)| tensor.data.len() as u64).sum::<u64>(), 353_975);
