@@ -1,35 +1,41 @@
-//! Model + engine + pipeline = segment. Read from top to bottom: [`Session::run`] is the method.
+//! Model + engine + pipeline = segment. Read from top to bottom: `Session::run` is the method.
 
 use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::engine::control::Fraction;
 use crate::engine::cpu::CpuEngine;
 use crate::engine::cpu::kernels::Kernels;
 use crate::engine::plan::Plan;
-use crate::engine::{Control, Engine, Job, Memory};
+use crate::engine::{Control, Engine, Job};
 pub use crate::engine::{Device, Precision};
 use crate::error::{Error, ErrorKind, Result, try_vec};
 use crate::float_state::FloatState;
 use crate::geometry::Geometry;
-use crate::model::{Config, Model};
+use crate::model::Model;
 use crate::pipeline::Region;
 use crate::pipeline::combine::Winners;
 use crate::pipeline::grid::{Grid, GridMap, model_dims};
 use crate::pipeline::restore::{LabelMap, Tallies, restore};
 use crate::pipeline::window::Windows;
-use crate::segmentation::{Label, Provenance, Segmentation, Statistics, Timings, Warnings};
+use crate::segmentation::{Label, Segmentation, Statistics, Timings, Warnings};
 use crate::threads::{self, Pool};
 use crate::volume::Volume;
 
 mod fingerprint;
+mod loaded;
 mod region;
+mod run;
 
-pub use region::RegionOfInterest;
+use self::loaded::{Loaded, WindowLayout};
+pub use self::loaded::{MemoryEstimate, ModelInfo};
+pub use self::region::RegionOfInterest;
+use self::run::Reporter;
+pub use self::run::{Cancel, Progress, Run, RunReport, Stage};
 
 /// How a session works.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,115 +52,6 @@ pub struct SessionConfig {
     pub memory_limit: Option<u64>,
     /// Cores for the workers; `None`: the caller's.
     pub cpus: Option<Vec<usize>>,
-}
-
-/// What a session knows about its model.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ModelInfo {
-    /// The model's name.
-    pub name: String,
-    /// The model's version.
-    pub version: String,
-    /// SHA-256 of the model file, 64 hexadecimal digits.
-    pub sha256: String,
-    /// Parameters as the paper counts them.
-    pub parameters: u64,
-    /// Output channels.
-    pub classes: usize,
-    /// Voxels of the window, D, H, W.
-    pub window: [usize; 3],
-    /// Steps from window to window, D, H, W.
-    pub stride: [usize; 3],
-    /// Spacing of the model grid in mm, D, H, W.
-    pub spacing_mm: [f64; 3],
-    /// The device in use: what AUTO became.
-    pub device: Device,
-    /// The precision in use.
-    pub precision: Precision,
-}
-
-/// Memory that a segmentation takes, at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemoryEstimate {
-    /// Bytes on the host: session and result, without the caller's volume.
-    pub host_bytes: u64,
-    /// Bytes on the device; 0 on the CPU.
-    pub device_bytes: u64,
-}
-
-/// A request to stop, set from any thread, any number of times; it outlives the calls it cancels.
-#[derive(Debug, Default)]
-pub struct Cancel(AtomicBool);
-
-impl Cancel {
-    /// A request that is not set.
-    pub const fn new() -> Self {
-        Cancel(AtomicBool::new(false))
-    }
-
-    /// Asks every run that holds this to stop.
-    pub fn set(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    /// Takes the request back.
-    pub fn reset(&self) {
-        self.0.store(false, Ordering::Release);
-    }
-
-    /// Whether the request stands.
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
-/// What a run is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Orientation, resampling, whitening.
-    Prepare,
-    /// The network, window by window.
-    Network,
-    /// Back to the input grid.
-    Restore,
-}
-
-/// Told how far a run is (0 to 1) and what it is doing, on the calling thread; `Break` cancels.
-pub type Progress<'a> = &'a mut dyn FnMut(f64, Stage) -> ControlFlow<()>;
-
-/// How one segmentation runs.
-#[derive(Default)]
-pub struct Run<'a> {
-    /// Only this region.
-    pub roi: Option<RegionOfInterest>,
-    /// Compute identical windows again too: worst-case timing.
-    pub all_windows: bool,
-    /// Stops the run from another thread.
-    pub cancel: Option<&'a Cancel>,
-    /// Told how far the run is.
-    pub progress: Option<Progress<'a>>,
-    /// The run fails with [`ErrorKind::Deadline`] once this has passed.
-    pub deadline: Option<Duration>,
-}
-
-/// What a finished run says about itself.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RunReport {
-    /// What to know before relying on the result.
-    pub warnings: Warnings,
-    /// Seconds per stage.
-    pub timings: Timings,
-}
-
-/// What is known of the loaded model without holding the engine: for calls that come at any time.
-#[derive(Debug)]
-struct Loaded {
-    config: Config,
-    info: ModelInfo,
-    memory: Memory,
-    clinical: bool,
-    /// The label map's value of each channel.
-    values: Vec<u8>,
 }
 
 /// Everything that one segmentation at a time works with.
@@ -263,21 +160,7 @@ impl Session {
             let message = format!("the model takes {needed} bytes on {} threads, the session's limit is {limit}", self.threads);
             return Err(Error::new(ErrorKind::OutOfMemory, message));
         }
-        let config = model.config().clone();
-        let info = ModelInfo {
-            name: config.name.clone(),
-            version: config.version.clone(),
-            sha256: model.sha256().to_string(),
-            parameters: model.parameters(),
-            classes: config.labels.len(),
-            window: config.window.size,
-            stride: config.window.stride,
-            spacing_mm: config.preprocess.spacing_mm,
-            device: Device::Cpu,
-            precision: Precision::F32,
-        };
-        let values = config.labels.iter().map(|label| label.value).collect();
-        let loaded = Arc::new(Loaded { clinical: model.is_declared_clinical(), config, info, memory, values });
+        let loaded = Arc::new(Loaded::new(&model, memory, Device::Cpu, Precision::F32));
         drop(model);
         let engine = CpuEngine::new(plan, self.threads, Kernels::best())?;
         work.engine = Some((Arc::clone(&loaded), Box::new(engine)));
@@ -525,7 +408,7 @@ impl Session {
     /// Takes the memory for a volume of this geometry, unless it is there.
     fn reserve_work(&self, work: &mut Work, loaded: &Loaded, geometry: &Geometry) -> Result<()> {
         self.check_limit(loaded, geometry)?;
-        let WindowSettings { grid, size, stride, count } = WindowSettings::of(&loaded.config, geometry)?;
+        let WindowLayout { grid, size, stride, count } = WindowLayout::of(&loaded.config, geometry)?;
         let voxels = grid.iter().product();
         work.map.reserve(geometry.dims, grid)?;
         work.windows.reserve(grid, size, stride)?;
@@ -551,41 +434,6 @@ struct Outcome {
     region: Region,
 }
 
-/// Tells the caller and other threads how far a run is, and the run whether it may go on.
-struct Reporter<'f, 'p> {
-    fraction: &'f Fraction,
-    progress: Option<Progress<'p>>,
-}
-
-impl Reporter<'_, '_> {
-    fn tell(&mut self, control: &Control<'_>, fraction: f64, stage: Stage) -> Result<()> {
-        self.fraction.raise(fraction);
-        if let Some(progress) = &mut self.progress
-            && progress(fraction, stage).is_break()
-        {
-            return Err(Control::cancelled());
-        }
-        control.check()
-    }
-}
-
-/// The windows of a volume before any list of them is made.
-struct WindowSettings {
-    grid: [usize; 3],
-    size: [usize; 3],
-    stride: [usize; 3],
-    count: usize,
-}
-
-impl WindowSettings {
-    fn of(config: &Config, geometry: &Geometry) -> Result<Self> {
-        let grid = model_dims(geometry, config.preprocess.spacing_mm)?;
-        let (size, stride) = (config.window.size, config.window.stride);
-        let count = (0..3).map(|axis| Windows::count_along(grid[axis], size[axis], stride[axis])).product();
-        Ok(WindowSettings { grid, size, stride, count })
-    }
-}
-
 impl Work {
     fn loaded(&self) -> Result<Arc<Loaded>> {
         self.engine.as_ref().map(|(loaded, _)| Arc::clone(loaded)).ok_or_else(no_model)
@@ -595,30 +443,6 @@ impl Work {
         let (loaded, _) = self.engine.as_ref().ok_or_else(no_model)?;
         let map = LabelMap { dims: geometry.dims, offsets: self.map.offsets(), examined, values: &loaded.values, labels };
         restore(&self.winners, map, &mut self.tallies, &self.pool)
-    }
-}
-
-impl Loaded {
-    fn estimate(&self, geometry: &Geometry) -> Result<MemoryEstimate> {
-        let WindowSettings { grid, count, .. } = WindowSettings::of(&self.config, geometry)?;
-        let (input, model) = (geometry.voxel_count() as u64, grid.iter().product::<usize>() as u64);
-        let tables = GridMap::bytes(geometry.dims, grid) as u64 * 4;
-        // The grid, the winning channel and its confidence; in the result, label and confidence.
-        let buffers = model * (4 + 1 + 4) + input + model * 4;
-        let tallies = Tallies::bytes(geometry.dims[2], self.values.len()) as u64;
-        let host_bytes = self.memory.host_bytes(grid, count).saturating_add(buffers + tables + tallies);
-        Ok(MemoryEstimate { host_bytes, device_bytes: 0 })
-    }
-
-    fn provenance(&self) -> Provenance {
-        Provenance {
-            device: self.info.device,
-            precision: self.info.precision,
-            warnings: Warnings::default(),
-            model_name: self.info.name.clone(),
-            model_sha256: self.info.sha256.clone(),
-            input_sha256: String::with_capacity(64),
-        }
     }
 }
 

@@ -1,0 +1,124 @@
+//! What is known of the loaded model without holding its engine: for calls that come at any time.
+
+use crate::engine::{Device, Memory, Precision};
+use crate::error::Result;
+use crate::geometry::Geometry;
+use crate::model::{Config, Model};
+use crate::pipeline::grid::{GridMap, model_dims};
+use crate::pipeline::restore::Tallies;
+use crate::pipeline::window::Windows;
+use crate::segmentation::{Provenance, Warnings};
+
+/// What a session knows about its model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelInfo {
+    /// The model's name.
+    pub name: String,
+    /// The model's version.
+    pub version: String,
+    /// SHA-256 of the model file, 64 hexadecimal digits.
+    pub sha256: String,
+    /// Parameters as the paper counts them.
+    pub parameters: u64,
+    /// Output channels.
+    pub classes: usize,
+    /// Voxels of the window, D, H, W.
+    pub window: [usize; 3],
+    /// Steps from window to window, D, H, W.
+    pub stride: [usize; 3],
+    /// Spacing of the model grid in mm, D, H, W.
+    pub spacing_mm: [f64; 3],
+    /// The device in use: what AUTO became.
+    pub device: Device,
+    /// The precision in use.
+    pub precision: Precision,
+}
+
+/// Memory that a segmentation takes, at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryEstimate {
+    /// Bytes on the host: session and result, without the caller's volume.
+    pub host_bytes: u64,
+    /// Bytes on the device; 0 on the CPU.
+    pub device_bytes: u64,
+}
+
+/// See the top of this file.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub config: Config,
+    pub info: ModelInfo,
+    pub memory: Memory,
+    pub clinical: bool,
+    /// The label map's value of each channel.
+    pub values: Vec<u8>,
+}
+
+impl Loaded {
+    /// What is known of a model whose engine takes this memory.
+    pub fn new(model: &Model, memory: Memory, device: Device, precision: Precision) -> Self {
+        let config = model.config().clone();
+        let info = ModelInfo {
+            name: config.name.clone(),
+            version: config.version.clone(),
+            sha256: model.sha256().to_string(),
+            parameters: model.parameters(),
+            classes: config.labels.len(),
+            window: config.window.size,
+            stride: config.window.stride,
+            spacing_mm: config.preprocess.spacing_mm,
+            device,
+            precision,
+        };
+        let values = config.labels.iter().map(|label| label.value).collect();
+        Loaded { clinical: model.is_declared_clinical(), config, info, memory, values }
+    }
+
+    /// The most that segmenting a volume of this geometry takes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::VolumeTooLarge`](crate::ErrorKind::VolumeTooLarge) for a model grid that cannot be addressed.
+    pub fn estimate(&self, geometry: &Geometry) -> Result<MemoryEstimate> {
+        let WindowLayout { grid, count, .. } = WindowLayout::of(&self.config, geometry)?;
+        let (input, model) = (geometry.voxel_count() as u64, grid.iter().product::<usize>() as u64);
+        let tables = GridMap::bytes(geometry.dims, grid) as u64 * 4;
+        // The grid, the winning channel and its confidence; in the result, label and confidence.
+        let buffers = model * (4 + 1 + 4) + input + model * 4;
+        let tallies = Tallies::bytes(geometry.dims[2], self.values.len()) as u64;
+        let host_bytes = self.memory.host_bytes(grid, count).saturating_add(buffers + tables + tallies);
+        Ok(MemoryEstimate { host_bytes, device_bytes: 0 })
+    }
+
+    /// What a result of this model says of its making, before there is one.
+    pub fn provenance(&self) -> Provenance {
+        Provenance {
+            device: self.info.device,
+            precision: self.info.precision,
+            warnings: Warnings::default(),
+            model_name: self.info.name.clone(),
+            model_sha256: self.info.sha256.clone(),
+            input_sha256: String::with_capacity(64),
+        }
+    }
+}
+
+/// The windows of a volume before any list of them is made.
+pub(super) struct WindowLayout {
+    pub grid: [usize; 3],
+    pub size: [usize; 3],
+    pub stride: [usize; 3],
+    pub count: usize,
+}
+
+impl WindowLayout {
+    /// The windows of a volume of this geometry.
+    ///
+    /// # Errors
+    /// [`ErrorKind::VolumeTooLarge`](crate::ErrorKind::VolumeTooLarge) for a model grid that cannot be addressed.
+    pub fn of(config: &Config, geometry: &Geometry) -> Result<Self> {
+        let grid = model_dims(geometry, config.preprocess.spacing_mm)?;
+        let (size, stride) = (config.window.size, config.window.stride);
+        let count = (0..3).map(|axis| Windows::count_along(grid[axis], size[axis], stride[axis])).product();
+        Ok(WindowLayout { grid, size, stride, count })
+    }
+}
