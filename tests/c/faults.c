@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,11 +20,15 @@ void *__libc_realloc(void *, size_t);
 void *__libc_memalign(size_t, size_t);
 void __libc_free(void *);
 
-static long blocks, counted, first_failure;
+static long blocks, bytes, most_bytes, counted, first_failure;
 static int planned = FAULT_NONE, only_once;
 static size_t smallest;
 
 long live_blocks(void) { return __atomic_load_n(&blocks, __ATOMIC_RELAXED); }
+
+long live_bytes(void) { return __atomic_load_n(&bytes, __ATOMIC_RELAXED); }
+
+long peak_bytes(void) { return __atomic_exchange_n(&most_bytes, live_bytes(), __ATOMIC_RELAXED); }
 
 void fail_from(enum fault_kind kind, long first, int once, size_t least) {
   counted = 0;
@@ -60,10 +65,21 @@ static int no_memory(size_t size) {
   return 0;
 }
 
-static void *counted_block(void *block) {
-  if (block != NULL) {
-    __atomic_fetch_add(&blocks, 1, __ATOMIC_RELAXED);
+/* Counts a block in, or out with `sign` -1. */
+static void count_block(void *block, int sign) {
+  long now, most;
+  if (block == NULL) {
+    return;
   }
+  __atomic_fetch_add(&blocks, sign, __ATOMIC_RELAXED);
+  now = __atomic_add_fetch(&bytes, sign * (long)malloc_usable_size(block), __ATOMIC_RELAXED);
+  most = __atomic_load_n(&most_bytes, __ATOMIC_RELAXED);
+  while (now > most && !__atomic_compare_exchange_n(&most_bytes, &most, now, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
+}
+
+static void *counted_block(void *block) {
+  count_block(block, 1);
   return block;
 }
 
@@ -74,10 +90,14 @@ void *calloc(size_t count, size_t size) {
 }
 
 void *realloc(void *old, size_t size) {
+  void *block;
   if (no_memory(size)) {
     return NULL;
   }
-  return old == NULL ? counted_block(__libc_realloc(old, size)) : __libc_realloc(old, size);
+  count_block(old, -1);
+  block = __libc_realloc(old, size);
+  count_block(block != NULL ? block : old, 1);
+  return block;
 }
 
 void *aligned_alloc(size_t alignment, size_t size) {
@@ -94,9 +114,7 @@ int posix_memalign(void **place, size_t alignment, size_t size) {
 }
 
 void free(void *block) {
-  if (block != NULL) {
-    __atomic_fetch_sub(&blocks, 1, __ATOMIC_RELAXED);
-  }
+  count_block(block, -1);
   __libc_free(block);
 }
 

@@ -11,6 +11,12 @@ enum fault_kind { FAULT_NONE, FAULT_MEMORY, FAULT_THREAD, FAULT_OPEN, FAULT_READ
 /* Blocks of memory that are not freed. */
 long live_blocks(void);
 
+/* The most bytes that were not freed at one time since this was last called; from now on counted from those now. */
+long peak_bytes(void);
+
+/* Bytes that are not freed. */
+long live_bytes(void);
+
 /* From now on calls of this kind are counted from 0 and fail from number `first` on: once, or every one from there.
  * `least` is the smallest block of FAULT_MEMORY that counts. */
 void fail_from(enum fault_kind kind, long first, int once, size_t least);

@@ -1,5 +1,7 @@
 /* survival MODEL FOLDER: volumes that no scanner makes, and views that no compiler would. Every one is segmented, or
  * refused with a status; none changes what the next call gives. */
+#define _GNU_SOURCE
+#include <fenv.h>
 #include <math.h>
 
 #include "check.h"
@@ -83,6 +85,52 @@ static void not_numbers(const int16_t *voxels, int32_t type) {
   free(strange);
   free(plain);
   free(map);
+}
+
+/* A host that wants a signal for every invalid number, overflow and division by zero gets none from the library. */
+static void unmasked_exceptions(const int16_t *voxels, const char *model, const char *folder) {
+#ifdef __GLIBC__
+  const int wanted = FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW | FE_UNDERFLOW | FE_INEXACT;
+  const spinect_volume volume = cube(voxels, N);
+  spinect_segmentation *result = NULL;
+  spinect_image_config config;
+  spinect_image *image = NULL;
+  spinect_run run;
+  double *strange = malloc(VOXELS * sizeof *strange);
+  spinect_volume strange_volume = cube(NULL, N);
+  char path[4200];
+  size_t at;
+  CHECK(strange != NULL);
+  for (at = 0; at < VOXELS; ++at) {
+    strange[at] = at % 3 == 0 ? NAN : at % 3 == 1 ? 1e300 : 1e-310;
+  }
+  strange_volume.voxels = strange;
+  strange_volume.voxel_type = SPINECT_VOXEL_FLOAT64;
+  sprintf(path, "%.4000s/exceptions.nii.gz", folder);
+  CLEAR(run);
+  CLEAR(config);
+  memset(labels, 0xee, VOXELS);
+  feclearexcept(FE_ALL_EXCEPT);
+  if (feenableexcept(wanted) == -1 || fegetexcept() != wanted) {
+    puts("SKIPPED: this machine's floating-point exceptions cannot be unmasked");
+    free(strange);
+    return;
+  }
+  EXPECT(SPINECT_OK, spinect_session_load_weights(session, model));
+  EXPECT(SPINECT_OK, spinect_session_segment_into(session, &strange_volume, &run, labels, VOXELS));
+  EXPECT(SPINECT_OK, spinect_session_segment_into(session, &volume, &run, labels, VOXELS));
+  EXPECT(SPINECT_OK, spinect_session_segment(session, &volume, &run, &result));
+  EXPECT(SPINECT_OK, spinect_segmentation_write(result, path));
+  EXPECT(SPINECT_OK, spinect_image_read(path, &config, &image));
+  CHECK(fegetexcept() == wanted);
+  fedisableexcept(wanted);
+  CHECK(memcmp(labels, expected, VOXELS) == 0);
+  spinect_segmentation_free(result);
+  spinect_image_free(image);
+  free(strange);
+#else
+  (void)voxels, (void)model, (void)folder;
+#endif
 }
 
 /* Voxels, structures and outputs at odd addresses. */
@@ -266,6 +314,7 @@ int main(int argc, char **argv) {
   not_numbers(voxels, SPINECT_VOXEL_FLOAT32);
   not_numbers(voxels, SPINECT_VOXEL_FLOAT64);
   check_next_call(voxels);
+  unmasked_exceptions(voxels, argv[1], argv[2]);
   crooked(voxels);
   with_strides(voxels);
   check_next_call(voxels);
