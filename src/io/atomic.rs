@@ -44,8 +44,12 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::R
 
 /// Where the bytes go: the file that `path` names, behind symbolic links if it exists.
 fn target_of(path: &Path) -> Result<PathBuf> {
-    // A name that does not exist yet, or a link that leads nowhere.
-    let Ok(target) = path.canonicalize() else { return Ok(path.to_path_buf()) };
+    let target = match path.canonicalize() {
+        Ok(target) => target,
+        // A name that does not exist yet, or a link that leads nowhere.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(path.to_path_buf()),
+        Err(error) => return Err(Error::io(path, "write", &error)),
+    };
     let metadata = target.metadata().map_err(|error| Error::io(path, "examine", &error))?;
     if metadata.is_file() {
         Ok(target)
