@@ -532,7 +532,8 @@ typedef struct spinect_image_config {
  * @param config How to read it.
  * @param image Receives the image; the caller frees it.
  * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, STRUCT_SIZE, INVALID_ARGUMENT, IO, UNSUPPORTED_FORMAT,
- *         CORRUPT_FILE, INVALID_GEOMETRY, AMBIGUOUS_GEOMETRY, VOLUME_TOO_LARGE (beyond `memory_limit`), OUT_OF_MEMORY.
+ *         CORRUPT_FILE, INVALID_GEOMETRY, AMBIGUOUS_GEOMETRY, VOLUME_TOO_LARGE (beyond `memory_limit`), OUT_OF_MEMORY,
+ *         THREAD (only on a thread with less than 256 KiB of stack, which needs another's).
  * @par Threads
  * Any thread, at any time.
  */
@@ -724,7 +725,8 @@ void spinect_session_free(spinect_session *session);
  * @param session The session.
  * @param path The file, UTF-8. It is read whole before it is looked at.
  * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED, INVALID_ARGUMENT, BUSY (a segmentation is
- *         running), IO, CORRUPT_FILE, INVALID_MODEL, OUT_OF_MEMORY, DEVICE_FAILED, DEVICE_OUT_OF_MEMORY.
+ *         running), IO, CORRUPT_FILE, INVALID_MODEL, OUT_OF_MEMORY, THREAD (only on a thread with less than 256 KiB of
+ *         stack, which needs another's), DEVICE_FAILED, DEVICE_OUT_OF_MEMORY.
  * @par Threads
  * Any thread; one at a time.
  */
@@ -1237,11 +1239,14 @@ SPINECT_NODISCARD spinect_status spinect_segmentation_read(const char *path, spi
  * @param segmentation The result.
  * @param path The file, UTF-8.
  * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED, BUSY (`spinect_session_segment_again` is
- *         changing it), INVALID_ARGUMENT, IO, UNSUPPORTED_FORMAT, OUT_OF_MEMORY.
+ *         changing it), INVALID_ARGUMENT, IO, UNSUPPORTED_FORMAT, OUT_OF_MEMORY, THREAD (only on a thread with less than 256 KiB
+ *         of stack, which needs another's).
  * @par Threads
  * Any number of threads, at any time.
  */
-SPINECT_NODISCARD spinect_status spinect_segmentation_write(const spinect_segmentation *segmentation, const char *path);
+SPINECT_NODISCARD
+spinect_status spinect_segmentation_write(const spinect_segmentation *segmentation,
+                                          const char *path);
 
 /**
  * Frees a result. What `spinect_segmentation_labels` gave ends with it.

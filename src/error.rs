@@ -3,7 +3,7 @@
 //! The kinds are the status codes of the C ABI (`SPINECT_ERROR_*`): a Rust caller and a C caller learn the same thing.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// What a fallible function of this crate returns.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -125,17 +125,21 @@ impl Error {
         Error { kind: self.kind, message: format!("{context}: {}", self.message).into() }
     }
 
-    /// A failure of the operating system at `path`.
+    /// A failure of the operating system at `path`: [`ErrorKind::OutOfMemory`] if that is what it says.
     pub fn io(path: &std::path::Path, doing: &str, error: &std::io::Error) -> Self {
-        Error::new(ErrorKind::Io, format!("cannot {doing} {}: {error}", path.display()))
+        let kind = if error.kind() == std::io::ErrorKind::OutOfMemory { ErrorKind::OutOfMemory } else { ErrorKind::Io };
+        Error::new(kind, format!("cannot {doing} {}: {error}", path.display()))
     }
 
-    /// No memory for `bytes` bytes of `what`.
+    /// No memory for `bytes` bytes of `what`. Where there is none for this message either, a fixed one.
     pub fn out_of_memory(what: &str, bytes: usize) -> Self {
-        Error::new(
-            ErrorKind::OutOfMemory,
-            format!("no memory for {what} ({bytes} bytes): free some, or use a smaller volume or fewer threads"),
-        )
+        const ADVICE: &str = "free some, or use a smaller volume or fewer threads";
+        let mut message = String::new();
+        // Twenty digits are the most that a number of bytes has.
+        let room = what.len() + ADVICE.len() + "no memory for  ( bytes): ".len() + 20;
+        let written = message.try_reserve_exact(room).is_ok() && write!(message, "no memory for {what} ({bytes} bytes): {ADVICE}").is_ok();
+        let fixed = "no memory left: free some, or use a smaller volume or fewer threads";
+        Error::new(ErrorKind::OutOfMemory, if written { Cow::Owned(message) } else { Cow::Borrowed(fixed) })
     }
 }
 

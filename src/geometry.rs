@@ -278,6 +278,17 @@ mod tests {
     }
 
     #[test]
+    fn spacing_from_a_twentieth_of_a_millimeter_to_twenty_is_accepted_rounded_to_a_hundred_thousandth() {
+        let spaced = |spacing: f64| geometry(Affine::from_spacing([spacing, 1.0, 1.0], [0.0; 3]).0);
+        for (spacing, accepted) in
+            [(0.05, true), (20.0, true), (0.049_996, true), (20.000_004, true), (0.049_99, false), (20.000_02, false)]
+        {
+            assert_eq!(spaced(spacing).check().is_ok(), accepted, "{spacing}");
+        }
+        assert_eq!(spaced(0.700_004_9).ijk_to_world.spacing()[0], 0.7);
+    }
+
+    #[test]
     fn shear_and_obliquity_are_angles_in_degrees() {
         let (sine, cosine) = 10f64.to_radians().sin_cos();
         let tilted = geometry([1., 0., 0., 0., 0., 1., sine, 0., 0., 0., cosine, 0., 0., 0., 0., 1.]);

@@ -11,6 +11,10 @@ use std::thread::JoinHandle;
 use crate::error::{Error, ErrorKind, Result};
 use crate::float_state::FloatState;
 
+mod stack;
+
+pub(crate) use stack::with_enough_stack;
+
 /// Locks a mutex. What a panicking thread left behind is still good here: every user restores its data first.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

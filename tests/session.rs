@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use fixtures::{Noise, small_config};
 use spinect::session::{RegionOfInterest, Stage};
-use spinect::{Cancel, Error, ErrorKind, Model, Run, Session, SessionConfig, Volume, Warnings};
+use spinect::{Affine, Cancel, Error, ErrorKind, Geometry, Model, Run, Session, SessionConfig, Volume, Warnings, World};
 
 fn session_with(config: &SessionConfig) -> Session {
     let session = Session::new(config).unwrap();
@@ -272,6 +272,24 @@ fn one_voxel_and_thin_volumes_are_segmented_too() {
     for dims in [[1, 1, 1], [1, 1, 300], [300, 1, 1], [1, 300, 2]] {
         let noise = Noise::new(dims);
         assert_eq!(session.segment(&noise.volume(), Run::default()).unwrap().labels().len(), noise.voxels.len());
+    }
+}
+
+#[test]
+fn a_short_axis_is_padded_at_its_end_with_the_lower_clip() {
+    // Smaller than the window of 16 × 32 × 32 along every axis, and the same in air up to the window.
+    let (short, long) = ([20, 21, 9], [32, 32, 16]);
+    let geometry = |dims| Geometry { dims, ijk_to_world: Affine::from_spacing([1.0; 3], [0.0; 3]), world: World::Lps };
+    let noise = Noise::new(short).voxels;
+    let at = |[i, j, k]: [usize; 3]| i + short[0] * (j + short[1] * k);
+    let indices = || (0..long.iter().product()).map(|v: usize| [v % long[0], v / long[0] % long[1], v / long[0] / long[1]]);
+    let is_inside = |index: [usize; 3]| (0..3).all(|axis| index[axis] < short[axis]);
+    let padded: Vec<i16> = indices().map(|index| if is_inside(index) { noise[at(index)] } else { -1024 }).collect();
+    let session = session(1);
+    let ours = bits(&session, &Volume::from_slice(&noise, geometry(short)).unwrap(), Run::default());
+    let theirs = bits(&session, &Volume::from_slice(&padded, geometry(long)).unwrap(), Run::default());
+    for (v, index) in indices().enumerate().filter(|(_, index)| is_inside(*index)) {
+        assert_eq!((ours.0[at(index)], ours.1[at(index)]), (theirs.0[v], theirs.1[v]), "{index:?}");
     }
 }
 

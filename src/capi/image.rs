@@ -7,6 +7,7 @@ use super::status::{border, border_or, require, spinect_status};
 use super::structs::{Output, choice, layout, path, read};
 use super::volume::spinect_volume;
 use crate::io::{GeometryChoice, ReadOptions, read_image};
+use crate::threads::with_enough_stack;
 use crate::volume::{Image, Volume};
 
 /// Two transforms of a file that disagree are SPINECT_ERROR_AMBIGUOUS_GEOMETRY.
@@ -41,7 +42,8 @@ layout!(spinect_image_config, 16, { struct_size: 0, geometry: 4, memory_limit: 8
 /// @param config How to read it.
 /// @param image Receives the image; the caller frees it.
 /// @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, STRUCT_SIZE, INVALID_ARGUMENT, IO, UNSUPPORTED_FORMAT,
-///         CORRUPT_FILE, INVALID_GEOMETRY, AMBIGUOUS_GEOMETRY, VOLUME_TOO_LARGE (beyond `memory_limit`), OUT_OF_MEMORY.
+///         CORRUPT_FILE, INVALID_GEOMETRY, AMBIGUOUS_GEOMETRY, VOLUME_TOO_LARGE (beyond `memory_limit`), OUT_OF_MEMORY,
+///         THREAD (only on a thread with less than 256 KiB of stack, which needs another's).
 /// @par Threads
 /// Any thread, at any time.
 #[unsafe(no_mangle)]
@@ -65,7 +67,7 @@ pub unsafe extern "C" fn spinect_image_read(
         let geometry = choice("geometry", raw.geometry, CHOICES)?;
         let memory_limit = (raw.memory_limit != 0).then_some(raw.memory_limit);
         let vacancy = vacancy()?;
-        let result = read_image(path, &ReadOptions { geometry, memory_limit })?;
+        let result = with_enough_stack(|| read_image(path, &ReadOptions { geometry, memory_limit }))?;
         // SAFETY: not NULL; the caller gives a place for a pointer.
         unsafe { image.write_unaligned(vacancy.fill(result)) };
         Ok(())

@@ -11,6 +11,7 @@ use super::volume::{Values, spinect_volume};
 use crate::error::{Error, ErrorKind};
 use crate::model::Code;
 use crate::segmentation::Label;
+use crate::threads::with_enough_stack;
 
 /// A label: what it stands for, and how much of it was found. Background is a label like any other.
 #[repr(C)]
@@ -198,7 +199,8 @@ pub(super) fn later(what: &str) -> Error {
 /// @param segmentation The result.
 /// @param path The file, UTF-8.
 /// @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED, BUSY (`spinect_session_segment_again` is
-///         changing it), INVALID_ARGUMENT, IO, UNSUPPORTED_FORMAT, OUT_OF_MEMORY.
+///         changing it), INVALID_ARGUMENT, IO, UNSUPPORTED_FORMAT, OUT_OF_MEMORY, THREAD (only on a thread with less than 256 KiB
+///         of stack, which needs another's).
 /// @par Threads
 /// Any number of threads, at any time.
 #[unsafe(no_mangle)]
@@ -208,7 +210,8 @@ pub unsafe extern "C" fn spinect_segmentation_write(segmentation: *const spinect
         require!(segmentation, path);
         let segmentation = enter(segmentation)?;
         // SAFETY: the caller gives a NUL-terminated string.
-        crate::io::write_segmentation(&segmentation, unsafe { self::path(path) }?)
+        let path = unsafe { self::path(path) }?;
+        with_enough_stack(|| crate::io::write_segmentation(&segmentation, path))
     })
 }
 

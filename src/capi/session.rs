@@ -10,6 +10,7 @@ use super::structs::{Output, choice, layout, path, read, text, utf8};
 use super::volume::{shape, spinect_volume};
 use crate::error::{Result, try_reserve};
 use crate::session::{Device, MAX_THREADS, Precision, Session, SessionConfig};
+use crate::threads::with_enough_stack;
 
 /// CUDA where it works, else the CPU.
 pub const SPINECT_DEVICE_AUTO: i32 = 0;
@@ -202,7 +203,8 @@ pub unsafe extern "C" fn spinect_session_free(session: *mut spinect_session) {
 /// @param session The session.
 /// @param path The file, UTF-8. It is read whole before it is looked at.
 /// @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED, INVALID_ARGUMENT, BUSY (a segmentation is
-///         running), IO, CORRUPT_FILE, INVALID_MODEL, OUT_OF_MEMORY, DEVICE_FAILED, DEVICE_OUT_OF_MEMORY.
+///         running), IO, CORRUPT_FILE, INVALID_MODEL, OUT_OF_MEMORY, THREAD (only on a thread with less than 256 KiB of
+///         stack, which needs another's), DEVICE_FAILED, DEVICE_OUT_OF_MEMORY.
 /// @par Threads
 /// Any thread; one at a time.
 #[unsafe(no_mangle)]
@@ -212,7 +214,8 @@ pub unsafe extern "C" fn spinect_session_load_weights(session: *mut spinect_sess
         require!(session, path);
         let session = enter(session)?;
         // SAFETY: the caller gives a NUL-terminated string.
-        session.load_weights(unsafe { self::path(path) }?)
+        let path = unsafe { self::path(path) }?;
+        with_enough_stack(|| session.load_weights(path))
     })
 }
 
@@ -238,7 +241,8 @@ pub unsafe extern "C" fn spinect_session_load_weights_from_memory(
             return Err(fail!(InvalidArgument, "size is {size}: no file in memory is that large"));
         }
         // SAFETY: not NULL, does not wrap around, and the caller gives that many bytes.
-        session.load_weights_from_memory(unsafe { std::slice::from_raw_parts(data.cast(), size) })
+        let bytes = unsafe { std::slice::from_raw_parts(data.cast(), size) };
+        with_enough_stack(|| session.load_weights_from_memory(bytes))
     })
 }
 

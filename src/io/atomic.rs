@@ -1,13 +1,11 @@
 //! Output files appear whole or not at all.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::buffer::Writer;
 use crate::error::{Error, ErrorKind, Result};
-
-/// Bytes collected before they go to the operating system.
-const BUFFER_BYTES: usize = 1 << 16;
 
 /// Writes a file that appears whole or not at all: into a temporary file beside it, flushed and synchronized, which then
 /// takes the name. An existing file is replaced; the new one has the permissions that any new file gets (the umask's).
@@ -17,7 +15,7 @@ const BUFFER_BYTES: usize = 1 << 16;
 ///
 /// # Errors
 /// [`ErrorKind::Io`]: no such directory, no permission, a full disk, or a path that names no regular file. Then the
-/// temporary file is gone and an existing file is as it was.
+/// temporary file is gone and an existing file is as it was. [`ErrorKind::OutOfMemory`].
 pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let failed = |error: &io::Error| Error::io(path, "write", error);
     let target = target_of(path)?;
@@ -34,7 +32,7 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::R
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     let mut file = builder.tempfile_in(directory).map_err(|error| failed(&error))?;
-    let mut writer = BufWriter::with_capacity(BUFFER_BYTES, file.as_file_mut());
+    let mut writer = Writer::new(file.as_file_mut())?;
     write(&mut writer).and_then(|()| writer.flush()).map_err(|error| failed(&error))?;
     drop(writer);
     file.as_file().sync_all().map_err(|error| failed(&error))?;
@@ -46,8 +44,12 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::R
 
 /// Where the bytes go: the file that `path` names, behind symbolic links if it exists.
 fn target_of(path: &Path) -> Result<PathBuf> {
-    // A name that does not exist yet, or a link that leads nowhere.
-    let Ok(target) = path.canonicalize() else { return Ok(path.to_path_buf()) };
+    let target = match path.canonicalize() {
+        Ok(target) => target,
+        // A name that does not exist yet, or a link that leads nowhere.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(path.to_path_buf()),
+        Err(error) => return Err(Error::io(path, "write", &error)),
+    };
     let metadata = target.metadata().map_err(|error| Error::io(path, "examine", &error))?;
     if metadata.is_file() {
         Ok(target)
@@ -60,6 +62,7 @@ fn target_of(path: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::buffer::BUFFER_BYTES;
     use std::fs;
 
     /// The names in a directory: more than the expected ones are leftovers.

@@ -9,6 +9,7 @@ use crate::segmentation::Segmentation;
 use crate::volume::{Image, NiftiPlacement, Rescale, Volume, VoxelType};
 
 mod atomic;
+mod buffer;
 mod nifti;
 
 pub use atomic::write_atomically;

@@ -1,11 +1,12 @@
 //! A NIfTI file to an image: nothing is allocated that the file cannot fill.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 
 use ::nifti::Endianness;
 use flate2::bufread::MultiGzDecoder;
 
+use super::super::buffer::Reader;
 use super::super::{ImageHeader, ReadOptions};
 use super::Version;
 use super::header::{self, Header};
@@ -13,8 +14,6 @@ use super::transform;
 use crate::error::{Error, ErrorKind, Result, try_reserve};
 use crate::volume::{Image, VoxelType};
 
-/// Bytes read ahead.
-const BUFFER_BYTES: usize = 1 << 16;
 /// The first bytes of a gzip file.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// What a byte of a gzip file unpacks to at most.
@@ -24,12 +23,12 @@ const PACKED_TRAILER_BYTES: u64 = 1 << 20;
 
 /// Reads all of a file of `length` bytes.
 pub(in super::super) fn read(file: File, length: u64, options: &ReadOptions) -> Result<Image> {
-    read_stream(BufReader::with_capacity(BUFFER_BYTES, file), length, options)
+    read_stream(Reader::new(file)?, length, options)
 }
 
 /// Reads the header of a file of `length` bytes.
 pub(in super::super) fn read_header(file: File, length: u64, options: &ReadOptions) -> Result<ImageHeader> {
-    let (_, header) = Source::open(BufReader::with_capacity(BUFFER_BYTES, file), length)?;
+    let (_, header) = Source::open(Reader::new(file)?, length)?;
     image_header(&header, options)
 }
 
@@ -81,7 +80,7 @@ struct Source<R: BufRead> {
 
 enum Stream<R: BufRead> {
     Plain(R),
-    Packed(BufReader<MultiGzDecoder<R>>),
+    Packed(Reader<MultiGzDecoder<R>>),
 }
 
 impl<R: BufRead> Stream<R> {
@@ -98,7 +97,7 @@ impl<R: BufRead> Source<R> {
     fn open(mut reader: R, length: u64) -> Result<(Self, Header)> {
         let start = retry(|| reader.fill_buf().map(|bytes| bytes.starts_with(&GZIP_MAGIC))).map_err(failed)?;
         let (stream, most) = if start {
-            (Stream::Packed(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(reader))), length.saturating_mul(GZIP_RATIO))
+            (Stream::Packed(Reader::new(MultiGzDecoder::new(reader))?), length.saturating_mul(GZIP_RATIO))
         } else {
             (Stream::Plain(reader), length)
         };
