@@ -1,4 +1,4 @@
-//! Model + engine + pipeline = segment. Read from top to bottom: [`Session::run`] is the method.
+//! Model + engine + pipeline = segment. Read from top to bottom: `Session::run` is the method.
 
 use std::mem::MaybeUninit;
 use std::ops::ControlFlow;

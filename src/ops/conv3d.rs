@@ -29,7 +29,7 @@ const NAME: &str = "conv3d";
 const BLOCK: usize = 1024;
 
 /// Convolves `x` [N, inputs, D, H, W] with `weight` [outputs, inputs, k, k, k], k = 3 (zero padding 1) or k = 1,
-/// and adds `bias` [outputs]. The result is [N, outputs, D, H, W]. All f32 or all f64, on the CPU.
+/// and adds `bias` \[outputs\]. The result is [N, outputs, D, H, W]. All f32 or all f64, on the CPU.
 ///
 /// The gradients of all arguments are those of the formula above; an argument that tracks no gradient costs nothing.
 ///

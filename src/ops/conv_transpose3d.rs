@@ -20,7 +20,7 @@ const NAME: &str = "conv_transpose3d";
 const TAPS: usize = 8;
 
 /// Doubles the resolution of `x` [N, inputs, D, H, W] with `weight` [inputs, outputs, 2, 2, 2] and adds `bias`
-/// [outputs]. The result is [N, outputs, 2·D, 2·H, 2·W]. All f32 or all f64, on the CPU.
+/// \[outputs\]. The result is [N, outputs, 2·D, 2·H, 2·W]. All f32 or all f64, on the CPU.
 ///
 /// The gradients of all arguments are those of the formula above; an argument that tracks no gradient costs nothing.
 ///

@@ -22,7 +22,7 @@ impl Winners {
     /// Makes room for a grid of `count` voxels.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory).
+    /// [`ErrorKind::OutOfMemory`].
     pub fn resize(&mut self, count: usize) -> Result<()> {
         try_reserve(&mut self.channels, count, "the winning channels")?;
         try_reserve(&mut self.confidence, count, "the confidences")?;
@@ -62,7 +62,7 @@ impl Combination {
     /// Makes room for grids whose planes hold up to `plane` voxels.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory).
+    /// [`ErrorKind::OutOfMemory`].
     pub fn reserve(&mut self, plane: usize) -> Result<()> {
         let len = plane.saturating_mul(self.classes * self.size[0]);
         if self.sums.len() < len {
