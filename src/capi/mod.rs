@@ -4,7 +4,7 @@
 //! geometry, state, work), calls one function of the Rust interface, and translates the result. Nothing unwinds out.
 
 #![allow(non_camel_case_types, reason = "these are the names of the C ABI")]
-#![allow(rustdoc::broken_intra_doc_links, reason = "the array annotations for cbindgen look like links")]
+#![allow(rustdoc::broken_intra_doc_links, reason = "annotations for cbindgen (`ptrs-as-arrays=[[point;3]]`) look like links")]
 #![allow(clippy::missing_safety_doc, reason = "what a C caller owes is the same for all functions and opens the header")]
 
 mod cancel;

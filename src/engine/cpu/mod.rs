@@ -84,7 +84,8 @@ impl CpuEngine {
     /// Takes the memory for a plan on this many threads and packs its weights for these kernels.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) if the plan contradicts its weights; [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory).
+    /// [`InvalidModel`](crate::ErrorKind::InvalidModel) if the plan contradicts its weights;
+    /// [`OutOfMemory`](crate::ErrorKind::OutOfMemory).
     pub fn new(plan: Plan, threads: usize, kernels: &'static Kernels) -> Result<Self> {
         let network = Network::new(plan)?;
         let (mut workspaces, mut slots, mut kept) = (Vec::new(), Vec::new(), Vec::new());
