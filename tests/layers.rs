@@ -20,7 +20,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] =
 
 /// The source without comments, and without the tests at its end: tests may set a whole house up.
 fn code_of(source: &str) -> String {
-    let code = source.split("#[cfg(test)]\nmod ").next().unwrap_or(source);
+    let code = source.split("#[cfg(test)]\nmod tests").next().unwrap_or(source);
     code.lines().map(|line| line.split("//").next().unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
 

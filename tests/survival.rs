@@ -53,8 +53,9 @@ fn paths_that_are_no_files_full_disks_and_missing_rights_are_io_errors() {
 }
 
 #[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn sixteen_kib_of_stack_are_enough() {
-    client("stack", &["check"]);
+    client("stack", &["check", "faults"]);
 }
 
 #[test]

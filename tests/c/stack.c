@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "check.h"
+#include "faults.h"
 
 #define N 24
 #define VOXELS ((size_t)N * N * N)
@@ -81,6 +82,13 @@ static void *work(void *threads) {
   CHECK(spinect_session_load_weights(session, path) != SPINECT_OK);
   CHECK(spinect_session_load_weights(session, folder) == SPINECT_ERROR_IO);
   CHECK(spinect_last_error(text, sizeof text) > 8);
+  step("fail for want of a thread");
+  fail_from(FAULT_THREAD, 0, 0, 0);
+  CHECK(spinect_session_load_weights(session, model) == SPINECT_ERROR_THREAD);
+  CHECK(spinect_image_read(path, &image_config, &image) == SPINECT_ERROR_THREAD);
+  CHECK(spinect_segmentation_write(result, path) == SPINECT_ERROR_THREAD);
+  CHECK(fail_no_more() == 3);
+  EXPECT(SPINECT_OK, spinect_session_load_weights(session, model));
   step("free");
   spinect_segmentation_free(result);
   spinect_session_free(session);

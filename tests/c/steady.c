@@ -103,11 +103,11 @@ int main(int argc, char **argv) {
   mallopt(M_MMAP_THRESHOLD, 1 << 16);
   session = start(argv[1], 4);
   work(session, voxels, argv[2], expected, 1, argv[1]);
-  for (round = 0; round < 60; ++round) {
+  for (round = 0; round < 30; ++round) {
     work(session, voxels, argv[2], labels, round % 10 == 0, argv[1]);
   }
   before = now();
-  for (round = 0; round < 200; ++round) {
+  for (round = 0; round < 100; ++round) {
     work(session, voxels, argv[2], labels, round % 10 == 0, argv[1]);
     CHECK(memcmp(labels, expected, VOXELS) == 0);
   }
@@ -116,8 +116,8 @@ int main(int argc, char **argv) {
          before.threads, after.threads, before.blocks, after.blocks, before.pages, after.pages);
   CHECK(after.files == before.files && after.threads == before.threads);
   CHECK(after.blocks == before.blocks);
-  /* 600 segmentations: a leak of 1 KiB in each would be 150 pages. The allocator's own ups and downs are less. */
-  CHECK(after.pages < before.pages + 150);
+  /* 300 segmentations: a leak of 1 KiB in each would be 75 pages. The allocator's own ups and downs are less. */
+  CHECK(after.pages < before.pages + 75);
 
   /* The same on one core, with a session for as many threads as there are cores, and one for more. */
   CPU_ZERO(&one);
