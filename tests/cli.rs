@@ -2,6 +2,7 @@
 #![cfg(feature = "cli")]
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -362,12 +363,16 @@ fn ctrl_c_ends_with_one_line_and_without_a_file() {
     // No two windows are alike: hundreds of them go through the network.
     let voxels: Vec<i16> = (0..200 * 200 * 200u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 21) as i16).collect();
     place.image("ct.nii", &voxels, [200; 3], [1.0; 3], [0.0; 3]);
-    let mut child = place
-        .command(&["segment", "ct.nii", "--model", "m.safetensors", "-o", "labels.nii"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = place.command(&["segment", "ct.nii", "--model", "m.safetensors", "-o", "labels.nii"]);
+    // Whoever runs the tests in the background ignores SIGINT, and so would the program.
+    // SAFETY: between fork and exec, only an async-signal-safe function is called.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            Ok(())
+        })
+    };
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // Before the handler stands, the signal ends the process without a word: wait until it is caught.
     let status = format!("/proc/{}/status", child.id());
     let caught = || {
