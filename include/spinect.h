@@ -1241,7 +1241,9 @@ SPINECT_NODISCARD spinect_status spinect_segmentation_read(const char *path, spi
  * @par Threads
  * Any number of threads, at any time.
  */
-SPINECT_NODISCARD spinect_status spinect_segmentation_write(const spinect_segmentation *segmentation, const char *path);
+SPINECT_NODISCARD
+spinect_status spinect_segmentation_write(const spinect_segmentation *segmentation,
+                                          const char *path);
 
 /**
  * Frees a result. What `spinect_segmentation_labels` gave ends with it.
