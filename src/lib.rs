@@ -87,8 +87,6 @@ pub mod ops;
 pub mod pipeline;
 pub mod segmentation;
 pub mod session;
-#[cfg(test)]
-mod testing;
 mod threads;
 pub mod volume;
 
@@ -99,3 +97,6 @@ pub use model::Model;
 pub use segmentation::{Segmentation, Warnings};
 pub use session::{Cancel, Device, Precision, Run, Session, SessionConfig};
 pub use volume::{Image, Rescale, Volume, Voxel, VoxelType};
+
+#[cfg(test)]
+mod testing;
