@@ -6,8 +6,8 @@
 
 use std::marker::PhantomData;
 
-use super::Block;
 use super::lanes::Lanes;
+use super::{Block, pack_bias};
 use crate::engine::cpu::executor::{Executor, Shared};
 use crate::engine::fold::Layer;
 use crate::engine::plan::{BLOCK, Place};
@@ -37,7 +37,6 @@ impl PackedConvolution {
         }
         let blocks = outputs.div_ceil(BLOCK);
         let mut weight = try_vec(Block::default(), blocks * all * TAPS, "the packed weights")?;
-        let mut bias = try_vec(Block::default(), blocks, "the packed weights")?;
         let mut packed = weight.iter_mut();
         for output_block in 0..blocks {
             for (first, count) in [(0, inputs[0]), (inputs[0], inputs[1])] {
@@ -53,10 +52,7 @@ impl PackedConvolution {
                 }
             }
         }
-        for (output, &value) in layer.bias.iter().enumerate() {
-            bias[output / BLOCK].0[output % BLOCK] = value;
-        }
-        Ok(PackedConvolution { inputs, outputs, weight, bias })
+        Ok(PackedConvolution { inputs, outputs, weight, bias: pack_bias(&layer.bias)? })
     }
 
     /// Bytes that a convolution of this size takes.

@@ -4,8 +4,8 @@
 //! Layout: the feature map as `plan.rs` says; weights \[block of classes\]\[input\]\[16 classes\]; probabilities
 //! \[D\]\[class\]\[H\]\[W\], without a border.
 
-use super::Block;
 use super::lanes::Lanes;
+use super::{Block, pack_bias};
 use crate::engine::cpu::executor::{Executor, Shared};
 use crate::engine::fold::Layer;
 use crate::engine::plan::{BLOCK, Place};
@@ -32,14 +32,12 @@ impl PackedHead {
         }
         let blocks = classes.div_ceil(BLOCK);
         let mut weight = try_vec(Block::default(), blocks * inputs, "the packed weights")?;
-        let mut bias = try_vec(Block::default(), blocks, "the packed weights")?;
         for class in 0..classes {
             for input in 0..inputs {
                 weight[class / BLOCK * inputs + input].0[class % BLOCK] = layer.weight[class * inputs + input];
             }
-            bias[class / BLOCK].0[class % BLOCK] = layer.bias[class];
         }
-        Ok(PackedHead { inputs, classes, weight, bias })
+        Ok(PackedHead { inputs, classes, weight, bias: pack_bias(&layer.bias)? })
     }
 
     /// Bytes that a head of this size takes.

@@ -30,6 +30,7 @@ pub use max_pool::max_pool;
 pub use upsample::{PackedUpsample, upsample};
 
 use crate::engine::plan::{BLOCK, Place};
+use crate::error::{Result, try_vec};
 
 /// One block of channels of one voxel, aligned as a cache line is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -118,6 +119,15 @@ impl Kernels {
     pub fn best() -> &'static Kernels {
         Self::available().next().unwrap_or(&portable::KERNELS)
     }
+}
+
+/// Biases in blocks of outputs; unused lanes are 0.
+fn pack_bias(bias: &[f32]) -> Result<Vec<Block>> {
+    let mut packed = try_vec(Block::default(), bias.len().div_ceil(BLOCK), "the packed weights")?;
+    for (block, values) in packed.iter_mut().zip(bias.chunks(BLOCK)) {
+        block.0[..values.len()].copy_from_slice(values);
+    }
+    Ok(packed)
 }
 
 /// Writes the border of zeros around a feature map, which is the padding of the convolutions that read it.

@@ -3,8 +3,8 @@
 //! A 1×1×1 convolution to eight times the outputs, whose results are dealt out. Layout: feature maps as `plan.rs` says;
 //! weights \[block of outputs\]\[8 taps\]\[input\]\[16 outputs\].
 
-use super::Block;
 use super::lanes::Lanes;
+use super::{Block, pack_bias};
 use crate::engine::cpu::executor::{Executor, Shared};
 use crate::engine::fold::Layer;
 use crate::engine::plan::{BLOCK, Place};
@@ -33,17 +33,13 @@ impl PackedUpsample {
         }
         let blocks = outputs.div_ceil(BLOCK);
         let mut weight = try_vec(Block::default(), blocks * TAPS * inputs, "the packed weights")?;
-        let mut bias = try_vec(Block::default(), blocks, "the packed weights")?;
         for (index, block) in weight.iter_mut().enumerate() {
             let (output_block, tap, input) = (index / (TAPS * inputs), index / inputs % TAPS, index % inputs);
             for (output, lane) in (output_block * BLOCK..outputs).zip(&mut block.0) {
                 *lane = layer.weight[(input * outputs + output) * TAPS + tap];
             }
         }
-        for (output, &value) in layer.bias.iter().enumerate() {
-            bias[output / BLOCK].0[output % BLOCK] = value;
-        }
-        Ok(PackedUpsample { inputs, outputs, weight, bias })
+        Ok(PackedUpsample { inputs, outputs, weight, bias: pack_bias(&layer.bias)? })
     }
 
     /// Bytes that a transposed convolution of this size takes.
