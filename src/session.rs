@@ -216,8 +216,10 @@ impl Session {
     /// [`ErrorKind::VolumeTooLarge`], [`ErrorKind::OutOfMemory`]; [`ErrorKind::NullArgument`] for a volume without
     /// voxels; [`ErrorKind::InvalidArgument`] for a region of interest that is no box or lies outside the volume.
     pub fn segment(&self, volume: &Volume<'_>, run: Run<'_>) -> Result<Segmentation> {
+        let started = Instant::now();
+        let mut work = self.begin()?;
         let mut segmentation = self.reserve(volume)?;
-        self.segment_again(volume, run, &mut segmentation)?;
+        self.segment_to(&mut work, volume, run, started, &mut segmentation)?;
         Ok(segmentation)
     }
 
@@ -252,7 +254,10 @@ impl Session {
     /// As [`segment`](Self::segment).
     pub fn segment_again(&self, volume: &Volume<'_>, run: Run<'_>, target: &mut Segmentation) -> Result<()> {
         let started = Instant::now();
-        let mut work = self.begin()?;
+        self.segment_to(&mut *self.begin()?, volume, run, started, target)
+    }
+
+    fn segment_to(&self, work: &mut Work, volume: &Volume<'_>, run: Run<'_>, started: Instant, target: &mut Segmentation) -> Result<()> {
         let loaded = work.loaded()?;
         let geometry = *volume.geometry();
         target.reserve(geometry.dims, model_dims(&geometry, loaded.config.preprocess.spacing_mm)?.iter().product())?;
@@ -260,7 +265,7 @@ impl Session {
         if volume.has_voxels() {
             fingerprint::sha256_hex(volume, &mut fingerprint);
         }
-        let outcome = self.run(&mut work, volume, run, started, |work, region| {
+        let outcome = self.run(work, volume, run, started, |work, region| {
             let labels = &mut target.labels;
             labels.resize(geometry.voxel_count(), 0);
             // SAFETY: as in `segment_into`.
@@ -357,7 +362,7 @@ impl Session {
         deliver(work, &region)?;
         let restored = Instant::now();
 
-        let mut warnings = Warnings::of_geometry(geometry) | Warnings::of_intensities(&intensities);
+        let mut warnings = Warnings::of_geometry(geometry) | Warnings::of_intensities(&intensities, run.roi.is_none());
         for channel in 1..loaded.values.len() {
             warnings |= Warnings::of_structure(&work.tallies.of(channel), &region);
         }

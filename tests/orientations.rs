@@ -74,7 +74,8 @@ fn original() -> Option<Original> {
     let voxels: Vec<i16> =
         (0..dims[2] * dims[1]).flat_map(|r| view.row::<i16>(r % dims[1] + 9, r / dims[1] + 5).unwrap().skip(8).take(dims[0])).collect();
     let geometry = Geometry { dims, ..*view.geometry() };
-    let session = Session::new(&SessionConfig::default()).unwrap();
+    // The tests of this file run side by side already.
+    let session = Session::new(&SessionConfig { threads: 1, ..SessionConfig::default() }).unwrap();
     session.load_weights(&golden.join("tiny.safetensors")).unwrap();
     let segmentation = session.segment(&Volume::from_slice(&voxels, geometry).unwrap(), Run::default()).unwrap();
     let labels = segmentation.labels().to_vec();

@@ -208,6 +208,14 @@ fn a_deadline_that_has_passed_ends_the_run() {
     let run = Run { deadline: Some(Duration::from_nanos(1)), ..Run::default() };
     assert_eq!(kind(session(2).segment_into(&noise.volume(), run, &mut labels)), ErrorKind::Deadline);
     assert!(labels.iter().all(|&label| label == 7));
+    // Passed while the progress is told, in the middle of the network.
+    let mut wait = |_: f64, stage: Stage| {
+        std::thread::sleep(Duration::from_millis(if stage == Stage::Network { 400 } else { 0 }));
+        ControlFlow::Continue(())
+    };
+    let run = Run { deadline: Some(Duration::from_millis(300)), progress: Some(&mut wait), ..Run::default() };
+    assert_eq!(kind(session(1).segment_into(&noise.volume(), run, &mut labels)), ErrorKind::Deadline);
+    assert!(labels.iter().all(|&label| label == 7));
     let run = Run { deadline: Some(Duration::MAX), ..Run::default() };
     session(1).segment_into(&noise.volume(), run, &mut labels).unwrap();
 }

@@ -49,7 +49,7 @@ pub struct Job<'a> {
     pub control: &'a Control<'a>,
 }
 
-/// Host and device memory of an engine, to be told before it is taken.
+/// Host memory of an engine, to be told before it is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
     /// Bytes on the host while a model is loaded, before any of the others are taken.

@@ -96,10 +96,11 @@ impl Warnings {
         warnings
     }
 
-    /// What the intensities give reason to warn of.
-    pub(crate) fn of_intensities(intensities: &Intensities) -> Warnings {
+    /// What the intensities give reason to warn of. A region of interest need not hold fat and bone, a whole CT does.
+    pub(crate) fn of_intensities(intensities: &Intensities, whole: bool) -> Warnings {
         let saturated = intensities.saturated >= SATURATED_VOXELS;
-        if saturated || intensities.min > FAT_HU || intensities.max < BONE_HU { Warnings::INTENSITY } else { Warnings::default() }
+        let odd = whole && (intensities.min > FAT_HU || intensities.max < BONE_HU);
+        if saturated || odd { Warnings::INTENSITY } else { Warnings::default() }
     }
 
     /// What a structure (any label but the background) gives reason to warn of, where these voxels were examined.
@@ -145,10 +146,11 @@ mod tests {
     #[test]
     fn metal_and_values_that_are_no_hounsfield_units_are_warned_of() {
         let ct = Intensities { saturated: 0, min: -1024.0, max: 1500.0 };
-        assert!(Warnings::of_intensities(&ct).is_empty());
+        assert!(Warnings::of_intensities(&ct, true).is_empty());
         for odd in [Intensities { saturated: 50, ..ct }, Intensities { min: 0.0, ..ct }, Intensities { max: 100.0, ..ct }] {
-            assert_eq!(Warnings::of_intensities(&odd), Warnings::INTENSITY);
+            assert_eq!(Warnings::of_intensities(&odd, true), Warnings::INTENSITY);
         }
+        assert!(Warnings::of_intensities(&Intensities { min: 0.0, ..ct }, false).is_empty());
     }
 
     #[test]

@@ -160,7 +160,8 @@ impl Shared {
             if let Some(observe) = &mut observer {
                 let added = lock(adding).added;
                 if observe(added as f64 / count as f64).is_break() {
-                    return Err(Control::cancelled());
+                    // The deadline may be why.
+                    return Err(control.check().err().unwrap_or_else(Control::cancelled));
                 }
             }
         }

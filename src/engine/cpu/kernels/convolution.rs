@@ -349,6 +349,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_a_number_is_not_hidden_by_the_activation() {
+        for kernels in Kernels::available() {
+            let (shape, outputs) = ([1, 1, 24], 48);
+            let mut x = noise(24, 6);
+            x[12] = f32::NAN;
+            let from = place(1, shape);
+            let weights = PackedConvolution::new(&layer(1, outputs), [1, 0], outputs).unwrap();
+            let (input, target) = (blocked(&x, &from), place(outputs, shape));
+            let mut output = vec![Block::default(); target.len()];
+            convolve(&alone(kernels), [Some(Source { blocks: &input, place: from }), None], &weights, &mut output, &target).unwrap();
+            for (at, value) in plain(&output, &target).into_iter().enumerate() {
+                assert_eq!(value.is_nan(), (11..=13).contains(&(at % 24)), "{} at {at}", kernels.name);
+            }
+        }
+    }
+
+    #[test]
     fn the_stem_reads_the_window_as_it_lies() {
         for kernels in Kernels::available() {
             let (shape, outputs) = ([3, 5, 21], 20);

@@ -15,6 +15,7 @@ pub(super) trait Lanes: Copy {
     unsafe fn store(self, to: *mut f32);
     /// `self + a · b`.
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
+    /// The larger of each pair; where `self` is not a number, that stays, so that it reaches the network's output.
     unsafe fn max(self, other: Self) -> Self;
 }
 
@@ -49,7 +50,8 @@ pub(super) mod x86 {
         }
         #[inline(always)]
         unsafe fn max(self, other: Self) -> Self {
-            Avx512(_mm512_max_ps(self.0, other.0))
+            // The instruction gives its second operand where either is not a number.
+            Avx512(_mm512_max_ps(other.0, self.0))
         }
     }
 
@@ -79,7 +81,8 @@ pub(super) mod x86 {
         }
         #[inline(always)]
         unsafe fn max(self, other: Self) -> Self {
-            Avx2(_mm256_max_ps(self.0, other.0), _mm256_max_ps(self.1, other.1))
+            // As above.
+            Avx2(_mm256_max_ps(other.0, self.0), _mm256_max_ps(other.1, self.1))
         }
     }
 }
