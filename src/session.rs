@@ -260,6 +260,7 @@ impl Session {
     fn segment_to(&self, work: &mut Work, volume: &Volume<'_>, run: Run<'_>, started: Instant, target: &mut Segmentation) -> Result<()> {
         let loaded = work.loaded()?;
         let geometry = *volume.geometry();
+        self.check_limit(&loaded, &geometry)?;
         target.reserve(geometry.dims, model_dims(&geometry, loaded.config.preprocess.spacing_mm)?.iter().product())?;
         let mut fingerprint = [0; 64];
         if volume.has_voxels() {
