@@ -157,8 +157,29 @@ impl std::error::Error for Error {}
 /// [`ErrorKind::OutOfMemory`], naming `what`.
 pub(crate) fn try_reserve<T>(vector: &mut Vec<T>, len: usize, what: &str) -> Result<()> {
     let more = len.saturating_sub(vector.len());
-    vector.try_reserve_exact(more).map_err(|_| Error::out_of_memory(what, len.saturating_mul(size_of::<T>())))
+    vector.try_reserve_exact(more).map_err(|_| Error::out_of_memory(what, len.saturating_mul(size_of::<T>())))?;
+    if more > 0 {
+        ask_for_huge_pages(vector);
+    }
+    Ok(())
 }
+
+/// Asks for large pages behind a large vector: the network walks through hundreds of megabytes, and looking up the place of
+/// every small page takes a tenth of its time. A wish: nothing depends on it.
+#[cfg(target_os = "linux")]
+fn ask_for_huge_pages<T>(vector: &Vec<T>) {
+    const HUGE: usize = 2 << 20;
+    let bytes = vector.capacity().saturating_mul(size_of::<T>());
+    let first = (vector.as_ptr() as usize).next_multiple_of(HUGE);
+    let end = (vector.as_ptr() as usize + bytes) / HUGE * HUGE;
+    if bytes >= 2 * HUGE && first < end {
+        // SAFETY: the pages lie within memory that the vector owns; the advice changes no content.
+        unsafe { libc::madvise(first as *mut libc::c_void, end - first, libc::MADV_HUGEPAGE) };
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ask_for_huge_pages<T>(_: &Vec<T>) {}
 
 /// A vector of `len` copies of `value`, taken without aborting when memory runs out.
 ///

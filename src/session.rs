@@ -153,7 +153,7 @@ impl Session {
 
     fn load(&self, mut work: MutexGuard<'_, Work>, model: Model) -> Result<()> {
         let _float_state = FloatState::default_for_scope();
-        let plan = Plan::new(&model)?;
+        let plan = Plan::new(&model, CpuEngine::GROUPING)?;
         let memory = CpuEngine::memory(&plan, self.threads);
         let needed = memory.host_bytes([0; 3], 0);
         if let Some(limit) = self.config.memory_limit.filter(|&limit| needed > limit) {

@@ -1,8 +1,14 @@
 //! A model as plain data: a flat list of steps over places in one arena. Every engine carries the same plan out.
 //!
+//! Windows can be taken in groups: then the levels of few voxels, whose time goes into reading weights, take the windows of
+//! a group together ([`Plan::deep`]), and the levels above one window after the other.
+//!
 //! A place holds a feature map in blocks of 16 channels: \[channels / 16\]\[D + 2\]\[H + 2\]\[W + 2\]\[16\], with a border of
-//! zeros, which is the convolutions' padding. The concatenation of a decoder level is never made: its first convolution
+//! zeros, which is the convolutions' padding. Places share memory only with places of the same channels and shape: so the
+//! borders, once zero, stay zero. The concatenation of a decoder level is never made: its first convolution
 //! reads from two places, skip first.
+
+use std::ops::Range;
 
 use super::fold::{self, Layer};
 use crate::error::{Error, ErrorKind, Result};
@@ -20,6 +26,8 @@ pub struct Place {
     pub channels: usize,
     /// Voxels along D, H, W, without the border.
     pub shape: [usize; 3],
+    /// Windows of a group that have a feature map of their own here, one after the other; 1: all use the same.
+    pub windows: usize,
 }
 
 impl Place {
@@ -43,9 +51,18 @@ impl Place {
         (self.shape[0] + 2) * self.plane()
     }
 
-    /// Blocks in all.
+    /// Blocks of one window.
     pub fn len(&self) -> usize {
         self.channel_blocks() * self.volume()
+    }
+
+    /// How many windows a slice holds.
+    ///
+    /// # Panics
+    /// If it does not hold whole ones.
+    pub fn windows_in<T>(&self, slice: &[T]) -> usize {
+        assert!(!slice.is_empty() && slice.len().is_multiple_of(self.len()), "a slice holds whole places");
+        slice.len() / self.len()
     }
 
     /// Whether the place holds nothing.
@@ -54,8 +71,16 @@ impl Place {
     }
 
     /// The blocks of the arena that this place takes.
-    pub fn range(&self) -> std::ops::Range<usize> {
-        self.offset..self.offset + self.len()
+    pub fn range(&self) -> Range<usize> {
+        self.offset..self.offset + self.windows * self.len()
+    }
+
+    /// The blocks of the arena that these windows of a group take, of which there is one where all use the same.
+    pub fn range_of(&self, windows: &Range<usize>) -> Range<usize> {
+        if self.windows == 1 {
+            return self.range();
+        }
+        self.offset + windows.start * self.len()..self.offset + windows.end * self.len()
     }
 }
 
@@ -66,6 +91,8 @@ pub enum Step {
     Stem {
         /// Where the result goes.
         output: Place,
+        /// Where its 2×2×2 maxima (stride 2) go, if a level follows.
+        pooled: Option<Place>,
         /// Which weights.
         layer: usize,
     },
@@ -77,15 +104,10 @@ pub enum Step {
         second: Option<Place>,
         /// Where the result goes.
         output: Place,
+        /// Where its 2×2×2 maxima (stride 2) go, if a level follows.
+        pooled: Option<Place>,
         /// Which weights.
         layer: usize,
-    },
-    /// 2×2×2 max pooling.
-    MaxPool {
-        /// Read from here.
-        input: Place,
-        /// Where the result goes.
-        output: Place,
     },
     /// 2×2×2 transposed convolution of stride 2, bias.
     Upsample {
@@ -105,6 +127,15 @@ pub enum Step {
     },
 }
 
+/// How an engine takes windows together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grouping {
+    /// Windows of a group, at most.
+    pub windows: usize,
+    /// Levels of so many voxels per window or fewer take a group together.
+    pub voxels: usize,
+}
+
 /// A model, ready to be carried out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -112,8 +143,12 @@ pub struct Plan {
     pub window: [usize; 3],
     /// Output channels.
     pub classes: usize,
+    /// Windows of a group, at most.
+    pub group: usize,
     /// What to do, in order.
     pub steps: Vec<Step>,
+    /// The steps that take all windows of a group together. Those before and behind take them one by one.
+    pub deep: Range<usize>,
     /// Folded weights.
     pub layers: Vec<Layer>,
     /// Blocks of the arena.
@@ -124,6 +159,7 @@ pub struct Plan {
 struct Lifetime {
     channels: usize,
     shape: [usize; 3],
+    windows: usize,
     first: usize,
     last: usize,
 }
@@ -137,9 +173,8 @@ struct Draft<'m> {
 }
 
 enum DraftStep {
-    Stem { output: usize, layer: usize },
-    Convolution { input: usize, second: Option<usize>, output: usize, layer: usize },
-    MaxPool { input: usize, output: usize },
+    Stem { output: usize, pooled: Option<usize>, layer: usize },
+    Convolution { input: usize, second: Option<usize>, output: usize, pooled: Option<usize>, layer: usize },
     Upsample { input: usize, output: usize, layer: usize },
     Head { input: usize, layer: usize },
 }
@@ -148,7 +183,7 @@ impl Draft<'_> {
     /// A new feature map, made by the next step.
     fn map(&mut self, channels: usize, shape: [usize; 3]) -> usize {
         let step = self.steps.len();
-        self.maps.push(Lifetime { channels, shape, first: step, last: step });
+        self.maps.push(Lifetime { channels, shape, windows: 1, first: step, last: step });
         self.maps.len() - 1
     }
 
@@ -163,35 +198,63 @@ impl Draft<'_> {
         self.layers.len() - 1
     }
 
-    /// A block of convolutions; `input` of `None` is the window itself.
-    fn block(&mut self, name: &str, input: Option<usize>, second: Option<usize>, channels: usize, shape: [usize; 3]) -> Result<usize> {
+    /// A block of convolutions at this level; `input` of `None` is the window itself. Returns its result and, if asked to
+    /// `pool`, the result's maxima.
+    fn block(
+        &mut self,
+        name: &str,
+        level: usize,
+        input: Option<usize>,
+        second: Option<usize>,
+        pool: bool,
+    ) -> Result<(usize, Option<usize>)> {
+        let config = self.model.config();
+        let (channels, count) = (config.architecture.channels[level], config.architecture.convs_per_stage);
         let (mut input, mut second) = (input, second);
-        let mut output = 0;
-        for index in 0..self.model.config().architecture.convs_per_stage {
+        let mut result = (0, None);
+        for index in 0..count {
             let layer = fold::convolution(self.model, &format!("{name}.{index}"))?;
             let layer = self.layer(layer);
-            output = self.map(channels, shape);
+            let output = self.map(channels, config.window.size.map(|n| n >> level));
+            let pooled = (pool && index + 1 == count).then(|| self.map(channels, config.window.size.map(|n| n >> (level + 1))));
             let step = match input {
-                None => DraftStep::Stem { output, layer },
+                None => DraftStep::Stem { output, pooled, layer },
                 Some(map) => {
                     let second = second.take().map(|second| self.read(second));
-                    DraftStep::Convolution { input: self.read(map), second, output, layer }
+                    DraftStep::Convolution { input: self.read(map), second, output, pooled, layer }
                 }
             };
             self.steps.push(step);
             input = Some(output);
+            result = (output, pooled);
         }
-        Ok(output)
+        Ok(result)
     }
 
-    /// A place in the arena for every feature map: first fit among those alive at the same time.
+    /// Lets what is kept from a pass over a group's windows to the next pass live through both of them, for every window.
+    fn keep_groups(&mut self, deep: &Range<usize>, group: usize) {
+        for map in &mut self.maps {
+            let (made_above, read_above) = (map.first < deep.start, map.last >= deep.end);
+            let deep_or_kept = map.first < deep.end && map.last >= deep.start;
+            if group > 1 && deep_or_kept {
+                map.windows = group;
+                map.first = if made_above { 0 } else { map.first };
+                map.last = if read_above { self.steps.len() } else { map.last };
+            }
+        }
+    }
+
+    /// A place in the arena for every feature map: first fit among those alive at the same time and those of another shape.
     fn places(&self) -> Result<(Vec<Place>, usize)> {
         let mut places: Vec<Place> = Vec::with_capacity(self.maps.len());
         let mut arena = 0;
         for (index, map) in self.maps.iter().enumerate() {
-            let mut place = Place { offset: 0, channels: map.channels, shape: map.shape };
-            let alive = |other: &Lifetime| other.first <= map.last && map.first <= other.last;
-            let mut taken: Vec<_> = (0..index).filter(|&other| alive(&self.maps[other])).map(|other| places[other].range()).collect();
+            let mut place = Place { offset: 0, channels: map.channels, shape: map.shape, windows: map.windows };
+            let apart = |other: &Lifetime| {
+                let alive = other.first <= map.last && map.first <= other.last;
+                alive || other.channels != map.channels || other.shape != map.shape
+            };
+            let mut taken: Vec<_> = (0..index).filter(|&other| apart(&self.maps[other])).map(|other| places[other].range()).collect();
             taken.sort_by_key(|range| range.start);
             for range in taken {
                 if range.start < place.range().end && place.offset < range.end {
@@ -213,57 +276,69 @@ impl Plan {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidModel`] if the model lacks a tensor; [`ErrorKind::OutOfMemory`].
-    pub fn new(model: &Model) -> Result<Plan> {
+    pub fn new(model: &Model, grouping: Grouping) -> Result<Plan> {
         match model.config().architecture.kind {
-            ArchitectureKind::Unet3d => Self::unet3d(model),
+            ArchitectureKind::Unet3d => Self::unet3d(model, grouping),
         }
     }
 
     /// The 3D U-Net of method.md 2.
-    fn unet3d(model: &Model) -> Result<Plan> {
+    fn unet3d(model: &Model, grouping: Grouping) -> Result<Plan> {
         let config = model.config();
         let channels = &config.architecture.channels;
         let shape = |level: usize| config.window.size.map(|n| n >> level);
+        // The first level that takes a group together; beyond the last if none does.
+        let together = (1..channels.len()).find(|&level| shape(level).iter().product::<usize>() <= grouping.voxels);
+        let group = if together.is_some() { grouping.windows } else { 1 };
+        let together = together.unwrap_or(channels.len());
         let mut draft = Draft { model, steps: Vec::new(), maps: Vec::new(), layers: Vec::new() };
 
-        let mut skips = Vec::new();
-        let mut current = None;
-        for (level, &channels) in channels.iter().enumerate() {
-            if let Some(finer) = current {
-                let (input, output) = (draft.read(finer), draft.map(draft.maps[finer].channels, shape(level)));
-                draft.steps.push(DraftStep::MaxPool { input, output });
-                current = Some(output);
+        let mut deep = 0..0;
+        let (mut skips, mut current) = (Vec::new(), None);
+        for level in 0..channels.len() {
+            if level == together {
+                deep.start = draft.steps.len();
             }
-            let output = draft.block(&format!("encoder.{level}"), current, None, channels, shape(level))?;
+            let pool = level + 1 < channels.len();
+            let (output, pooled) = draft.block(&format!("encoder.{level}"), level, current, None, pool)?;
             skips.push(output);
-            current = Some(output);
+            current = pooled;
         }
         let mut current = skips.pop().ok_or_else(|| Error::new(ErrorKind::InvalidModel, "architecture.channels is empty"))?;
         for (level, skip) in skips.into_iter().enumerate().rev() {
+            if level + 1 == together {
+                deep.end = draft.steps.len();
+            }
             let layer = draft.layer(fold::plain(model, &format!("upsample.{level}"))?);
             let (input, output) = (draft.read(current), draft.map(channels[level], shape(level)));
             draft.steps.push(DraftStep::Upsample { input, output, layer });
-            current = draft.block(&format!("decoder.{level}"), Some(skip), Some(output), channels[level], shape(level))?;
+            current = draft.block(&format!("decoder.{level}"), level, Some(skip), Some(output), false)?.0;
         }
         let layer = draft.layer(fold::plain(model, "head")?);
         let input = draft.read(current);
         draft.steps.push(DraftStep::Head { input, layer });
 
+        draft.keep_groups(&deep, group);
         let (places, arena) = draft.places()?;
         let steps = draft
             .steps
             .iter()
             .map(|step| match *step {
-                DraftStep::Stem { output, layer } => Step::Stem { output: places[output], layer },
-                DraftStep::Convolution { input, second, output, layer } => {
-                    Step::Convolution { input: places[input], second: second.map(|map| places[map]), output: places[output], layer }
+                DraftStep::Stem { output, pooled, layer } => {
+                    Step::Stem { output: places[output], pooled: pooled.map(|map| places[map]), layer }
                 }
-                DraftStep::MaxPool { input, output } => Step::MaxPool { input: places[input], output: places[output] },
+                DraftStep::Convolution { input, second, output, pooled, layer } => Step::Convolution {
+                    input: places[input],
+                    second: second.map(|map| places[map]),
+                    output: places[output],
+                    pooled: pooled.map(|map| places[map]),
+                    layer,
+                },
                 DraftStep::Upsample { input, output, layer } => Step::Upsample { input: places[input], output: places[output], layer },
                 DraftStep::Head { input, layer } => Step::Head { input: places[input], layer },
             })
             .collect();
-        Ok(Plan { window: config.window.size, classes: config.labels.len(), steps, layers: draft.layers, arena })
+        Ok(Plan { window: config.window.size, classes: config.labels.len(), group, steps, deep, layers: draft.layers, arena })
     }
 }
 
@@ -272,12 +347,15 @@ mod tests {
     use super::*;
     use crate::model::Config;
 
-    fn places_of(step: &Step) -> (Vec<Place>, Option<Place>) {
+    /// What a step reads and what it writes.
+    fn places_of(step: &Step) -> (Vec<Place>, Vec<Place>) {
         match *step {
-            Step::Stem { output, .. } => (vec![], Some(output)),
-            Step::Convolution { input, second, output, .. } => (std::iter::once(input).chain(second).collect(), Some(output)),
-            Step::MaxPool { input, output } | Step::Upsample { input, output, .. } => (vec![input], Some(output)),
-            Step::Head { input, .. } => (vec![input], None),
+            Step::Stem { output, pooled, .. } => (vec![], std::iter::once(output).chain(pooled).collect()),
+            Step::Convolution { input, second, output, pooled, .. } => {
+                (std::iter::once(input).chain(second).collect(), std::iter::once(output).chain(pooled).collect())
+            }
+            Step::Upsample { input, output, .. } => (vec![input], vec![output]),
+            Step::Head { input, .. } => (vec![input], vec![]),
         }
     }
 
@@ -286,31 +364,56 @@ mod tests {
         let mut config = Config::spinect(&[3, 5, 20, 33]);
         config.window.size = [16, 8, 24];
         config.window.stride = [8, 8, 8];
-        let plan = Plan::new(&Model::untrained(config, 1).unwrap()).unwrap();
-        let mut owner = vec![usize::MAX; plan.arena];
-        let mut made: Vec<(Place, usize)> = Vec::new();
-        for (number, step) in plan.steps.iter().enumerate() {
-            let (inputs, output) = places_of(step);
-            for input in inputs {
-                let maker = made.iter().rev().find(|(place, _)| *place == input).expect("read before it is made").1;
-                assert!(owner[input.range()].iter().all(|&o| o == maker), "step {number} reads what was overwritten");
-            }
-            if let Some(output) = output {
-                owner[output.range()].fill(number);
-                made.push((output, number));
+        let model = Model::untrained(config, 1).unwrap();
+        // None together; the deepest; two of four, one group of one; all but the first.
+        for (grouping, deep, group) in [((3, 1), 0..0, 1), ((3, 6), 6..8, 3), ((1, 48), 4..11, 1), ((4, 384), 2..14, 4)] {
+            let plan = Plan::new(&model, Grouping { windows: grouping.0, voxels: grouping.1 }).unwrap();
+            assert_eq!((plan.deep.clone(), plan.group), (deep, group));
+            // The steps in the order in which they are done, with the windows they are done for.
+            let passes = |steps: Range<usize>| (0..group).flat_map(move |window| steps.clone().map(move |step| (step, window..window + 1)));
+            let together = plan.deep.clone().map(|step| (step, 0..group));
+            let order = passes(0..plan.deep.start).chain(together).chain(passes(plan.deep.end..plan.steps.len()));
+
+            let mut owner = vec![None; plan.arena];
+            for (number, windows) in order {
+                let (inputs, outputs) = places_of(&plan.steps[number]);
+                for (input, window) in inputs.iter().flat_map(|input| windows.clone().map(move |window| (input, window))) {
+                    let makes = |step: &Step| places_of(step).1.contains(input);
+                    let maker = plan.steps[..number].iter().rposition(makes).expect("read before it is made");
+                    let mut owners = owner[input.range_of(&(window..window + 1))].iter();
+                    assert!(owners.all(|&o| o == Some((maker, window))), "step {number} reads what was overwritten");
+                }
+                for (output, window) in outputs.iter().flat_map(|output| windows.clone().map(move |window| (output, window))) {
+                    let places = &mut owner[output.range_of(&(window..window + 1))];
+                    assert!(places.iter().all(|&o| o != Some((number, window))), "step {number} overwrites its own result");
+                    places.fill(Some((number, window)));
+                }
             }
         }
     }
 
     #[test]
-    fn the_paper_preset_has_27_steps_and_shares_its_arena() {
+    fn the_border_of_a_place_is_never_anothers_inside() {
+        let model = Model::untrained(Config::spinect(&[3, 5, 20, 33]), 1).unwrap();
+        for windows in [1, 3] {
+            let plan = Plan::new(&model, Grouping { windows, voxels: 2048 }).unwrap();
+            let places: Vec<Place> = plan.steps.iter().flat_map(|step| places_of(step).1).collect();
+            for (a, b) in places.iter().flat_map(|a| places.iter().map(move |b| (a, b))) {
+                let apart = a.range().end <= b.offset || b.range().end <= a.offset;
+                assert!(apart || ((a.channels, a.shape) == (b.channels, b.shape) && a.offset.abs_diff(b.offset) % a.len() == 0));
+            }
+        }
+    }
+
+    #[test]
+    fn the_paper_preset_has_23_steps_and_shares_its_arena() {
         let mut config = Config::spinect(&[32, 64, 128, 256, 512]);
         // Few numbers, the same steps.
         config.architecture.channels = vec![1, 2, 3, 4, 5];
-        let plan = Plan::new(&Model::untrained(config, 1).unwrap()).unwrap();
-        // 18 convolutions, 4 poolings, 4 transposed convolutions, the head.
-        assert_eq!(plan.steps.len(), 27);
-        let separate: usize = plan.steps.iter().filter_map(|step| places_of(step).1).map(|place| place.len()).sum();
+        let plan = Plan::new(&Model::untrained(config, 1).unwrap(), Grouping { windows: 1, voxels: 0 }).unwrap();
+        // 18 convolutions, of which 4 pool, 4 transposed convolutions, the head.
+        assert_eq!(plan.steps.len(), 23);
+        let separate: usize = plan.steps.iter().flat_map(|step| places_of(step).1).map(|place| place.len()).sum();
         assert!(plan.arena < separate * 2 / 3, "{} of {separate}", plan.arena);
     }
 }

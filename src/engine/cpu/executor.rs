@@ -4,10 +4,16 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use super::kernels::Kernels;
+use crossbeam::utils::CachePadded;
+
+use super::kernels::{Block, Kernels};
 use crate::error::{Error, Result};
 use crate::threads::{Pool, lock};
+
+/// Memory for what a piece of a step computes on the way, one per thread, each on cache lines of its own.
+pub type Scratch = CachePadded<Mutex<Vec<Block>>>;
 
 /// How a window's steps are carried out. The result has the same bits either way: every piece is computed whole.
 #[derive(Clone, Copy)]
@@ -16,25 +22,40 @@ pub struct Executor<'a> {
     pub kernels: &'static Kernels,
     /// The threads that share the pieces; `None`: the calling thread does them all.
     pub pool: Option<&'a Pool>,
+    /// The memory of each thread.
+    pub scratch: &'a [Scratch],
     /// Asked before every piece whether to go on.
     pub check: &'a (dyn Fn() -> Result<()> + Sync),
+    /// Told, for benchmarks, how long each stage of the network took.
+    pub observe: Option<&'a dyn Fn(usize, Duration)>,
 }
 
 impl Executor<'_> {
-    /// Calls `piece` with 0 to `count` − 1, each once, in any order and on any of the threads.
+    /// The number of threads that share the pieces.
+    pub fn threads(&self) -> usize {
+        self.pool.map_or(1, Pool::threads)
+    }
+
+    /// Calls `piece` with 0 to `count` − 1, each once, in any order and on any of the threads, and with the thread's
+    /// scratch memory.
     ///
     /// # Errors
     /// Whatever `check` or a piece returns first; then pieces are missing.
-    pub fn each(&self, count: usize, piece: &(dyn Fn(usize) + Sync)) -> Result<()> {
+    ///
+    /// # Panics
+    /// If there are fewer scratch memories than threads.
+    pub fn each(&self, count: usize, piece: &(dyn Fn(usize, &mut [Block]) + Sync)) -> Result<()> {
         let Some(pool) = self.pool else {
+            let mut scratch = lock(&self.scratch[0]);
             return (0..count).try_for_each(|index| {
                 (self.check)()?;
-                piece(index);
+                piece(index, &mut scratch);
                 Ok(())
             });
         };
         let (next, failure) = (AtomicUsize::new(0), Mutex::new(None::<Error>));
-        pool.run(|_| {
+        pool.run(|thread| {
+            let mut scratch = lock(&self.scratch[thread]);
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 if index >= count {
@@ -45,7 +66,7 @@ impl Executor<'_> {
                     next.store(count, Ordering::Relaxed);
                     break;
                 }
-                piece(index);
+                piece(index, &mut scratch);
             }
         })?;
         failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
@@ -99,11 +120,12 @@ mod tests {
     #[test]
     fn every_piece_is_done_once_alone_and_together() {
         let pool = Pool::new(3, None).unwrap();
+        let scratch: [Scratch; 3] = Default::default();
         for pool in [None, Some(&pool)] {
             let done: Vec<AtomicUsize> = (0..100).map(|_| AtomicUsize::new(0)).collect();
-            let executor = Executor { kernels: Kernels::best(), pool, check: &|| Ok(()) };
+            let executor = Executor { kernels: Kernels::best(), pool, scratch: &scratch, check: &|| Ok(()), observe: None };
             executor
-                .each(100, &|piece| {
+                .each(100, &|piece, _| {
                     done[piece].fetch_add(1, Ordering::Relaxed);
                 })
                 .unwrap();
@@ -114,14 +136,15 @@ mod tests {
     #[test]
     fn a_request_to_stop_is_heard_before_the_next_piece() {
         let pool = Pool::new(3, None).unwrap();
+        let scratch: [Scratch; 3] = Default::default();
         for pool in [None, Some(&pool)] {
             let (asked, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
             let check = || match asked.fetch_add(1, Ordering::Relaxed) {
                 0..5 => Ok(()),
                 _ => Err(Error::new(ErrorKind::Cancelled, "stop here")),
             };
-            let executor = Executor { kernels: Kernels::best(), pool, check: &check };
-            let piece = |_| {
+            let executor = Executor { kernels: Kernels::best(), pool, scratch: &scratch, check: &check, observe: None };
+            let piece = |_, _: &mut [Block]| {
                 done.fetch_add(1, Ordering::Relaxed);
             };
             assert_eq!(executor.each(100, &piece).unwrap_err().kind(), ErrorKind::Cancelled);

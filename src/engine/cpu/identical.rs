@@ -50,6 +50,11 @@ impl Actions {
         self.actions.get(index).copied().unwrap_or(Action::Compute)
     }
 
+    /// Whether window `index` goes through the network.
+    pub fn computes(&self, index: usize) -> bool {
+        !matches!(self.of(index), Action::Reuse(_))
+    }
+
     /// The first window behind which this many windows or fewer are still to be computed; the end if that is none.
     pub fn tail(&self, computed: usize) -> usize {
         let mut left = self.computed();

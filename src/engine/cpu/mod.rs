@@ -1,9 +1,12 @@
-//! The CPU engine: windows in parallel, each through the network in one worker's arena, added up in their order. The last
-//! windows, if they are fewer than the threads, are each shared by all threads.
+//! The CPU engine: groups of windows in parallel, each through the network in one worker's arena, added up in their order.
+//! The last windows, if they are fewer than the threads, are each shared by all threads.
 
+#[cfg(test)]
+mod accuracy;
 pub mod executor;
 pub mod identical;
 pub mod kernels;
+pub mod method;
 pub mod network;
 pub mod turns;
 
@@ -12,19 +15,23 @@ use std::time::Instant;
 
 use crossbeam::utils::CachePadded;
 
-use self::executor::Executor;
+use self::executor::{Executor, Scratch};
 use self::identical::{Action, Actions, KEPT};
 use self::kernels::Kernels;
 use self::network::{Network, Workspace};
 use self::turns::{Ready, Turns};
-use super::plan::Plan;
+use super::plan::{Grouping, Plan};
 use super::{Control, Engine, Job, Memory, Observer, Report};
 use crate::error::{Error, Result, try_reserve, try_vec};
 use crate::pipeline::combine::{Combination, Winners};
+use crate::pipeline::window::Windows;
 use crate::threads::{Pool, lock};
 
-/// Slots for results per thread: one being computed, one waiting for its turn.
-const SLOTS_PER_THREAD: usize = 2;
+/// Windows that a thread takes together, so that the weights of the deep levels, some 300 MB for the paper's network, are
+/// read from memory once for all of them.
+const GROUP: usize = 4;
+/// Slots for results per thread: a group being computed, a group waiting for its turn.
+const SLOTS_PER_THREAD: usize = 2 * GROUP;
 
 /// Bytes that no buffer accounts for: code and tables that are paged in, strings and lists.
 const OVERHEAD: usize = 4 << 20;
@@ -45,6 +52,8 @@ struct Shared {
     kernels: &'static Kernels,
     /// One per thread, each on cache lines of its own.
     workspaces: Vec<CachePadded<Mutex<Workspace>>>,
+    /// One per thread.
+    scratch: Vec<Scratch>,
     /// Probabilities of windows that are computed or wait for their turn.
     slots: Vec<CachePadded<Mutex<Vec<f32>>>>,
     turns: Turns,
@@ -81,6 +90,9 @@ impl Drop for StopOnPanic<'_> {
 }
 
 impl CpuEngine {
+    /// How windows are taken together: at levels of 4×8×8 voxels and below.
+    pub const GROUPING: Grouping = Grouping { windows: GROUP, voxels: 512 };
+
     /// Takes the memory for a plan on this many threads and packs its weights for these kernels.
     ///
     /// # Errors
@@ -88,10 +100,12 @@ impl CpuEngine {
     /// [`OutOfMemory`](crate::ErrorKind::OutOfMemory).
     pub fn new(plan: Plan, threads: usize, kernels: &'static Kernels) -> Result<Self> {
         let network = Network::new(plan)?;
-        let (mut workspaces, mut slots, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut workspaces, mut scratch, mut slots, mut kept) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         try_reserve(&mut workspaces, threads, "the workers' memory")?;
+        try_reserve(&mut scratch, threads, "the workers' memory")?;
         for _ in 0..threads {
             workspaces.push(CachePadded::new(Mutex::new(Workspace::new(&network)?)));
+            scratch.push(network.scratch()?);
         }
         let count = threads * SLOTS_PER_THREAD;
         try_reserve(&mut slots, count, "the windows' probabilities")?;
@@ -104,7 +118,7 @@ impl CpuEngine {
         }
         let combination = Combination::new(network.classes, network.window);
         let turns = Turns::new(count)?;
-        let shared = Shared { network, kernels, workspaces, slots, turns, actions: Actions::default() };
+        let shared = Shared { network, kernels, workspaces, scratch, slots, turns, actions: Actions::default() };
         Ok(CpuEngine { shared, sums: Sums { combination, kept } })
     }
 
@@ -113,9 +127,10 @@ impl CpuEngine {
         let probabilities = plan.classes * plan.window.iter().product::<usize>() * size_of::<f32>();
         let worker = Workspace::bytes(plan) + SLOTS_PER_THREAD * probabilities + OVERHEAD_PER_THREAD;
         let weights = Network::weight_bytes(plan);
+        let folded = plan.layers.iter().map(|layer| (layer.weight.len() + layer.bias.len()) * size_of::<f32>()).sum::<usize>();
         Memory {
             // The file and its tensors, the tensors and the plan, the plan and the packed weights: two at a time.
-            loading: (2 * weights + OVERHEAD) as u64,
+            loading: (folded + weights.max(folded) + OVERHEAD) as u64,
             fixed: (weights + threads * worker + KEPT * probabilities + OVERHEAD) as u64,
             per_plane_voxel: Combination::bytes_per_plane_voxel(plan.classes, plan.window) as u64,
             per_window: Actions::BYTES as u64,
@@ -137,35 +152,52 @@ impl Shared {
         let Job { grid, windows, control, .. } = *job;
         let count = windows.len();
         let check = || control.check();
-        let executor = Executor { kernels: self.kernels, pool: team, check: &check };
+        let scratch = if team.is_some() { &self.scratch[..] } else { &self.scratch[thread..=thread] };
+        let executor = Executor { kernels: self.kernels, pool: team, scratch, check: &check, observe: None };
         let mut workspace = lock(&self.workspaces[thread]);
-        while let Some((window, slot)) = self.turns.take(end, &self.actions, &check)? {
-            self.network.forward(&executor, grid, windows.start(window), &mut workspace, &mut lock(&self.slots[slot]))?;
-            self.turns.deliver(window, slot, count, &self.actions, &mut |window, ready| {
-                let started = Instant::now();
-                let Adding { sums: Sums { combination, kept }, winners, added, seconds } = &mut *lock(adding);
-                match ready {
-                    Ready::Kept(place) => combination.add(windows.start(window), &kept[place], winners),
-                    Ready::Slot(slot) => {
-                        let probabilities = lock(&self.slots[slot]);
-                        combination.add(windows.start(window), &probabilities, winners);
-                        if let Action::ComputeAndKeep(place) = self.actions.of(window) {
-                            kept[place].copy_from_slice(&probabilities);
-                        }
+        let threads = if team.is_some() { 1 } else { job.pool.threads() };
+        let mut group = [(0, 0); GROUP];
+        loop {
+            let taken = self.turns.take(end, threads, &self.actions, &mut group[..self.network.group], &check)?;
+            if taken == 0 {
+                return Ok(());
+            }
+            let starts = group.map(|(window, _)| windows.start(window));
+            self.network.encode(&executor, grid, &starts[..taken], &mut workspace)?;
+            for (index, &(window, slot)) in group[..taken].iter().enumerate() {
+                self.network.decode(&executor, index, &mut workspace, &mut lock(&self.slots[slot]))?;
+                self.turns.deliver(window, slot, count, &self.actions, &mut |window, ready| {
+                    lock(adding).add(window, ready, self, windows);
+                });
+                if let Some(observe) = &mut observer {
+                    let added = lock(adding).added;
+                    if observe(added as f64 / count as f64).is_break() {
+                        // The deadline may be why.
+                        return Err(control.check().err().unwrap_or_else(Control::cancelled));
                     }
-                }
-                *added += 1;
-                *seconds += started.elapsed().as_secs_f64();
-            });
-            if let Some(observe) = &mut observer {
-                let added = lock(adding).added;
-                if observe(added as f64 / count as f64).is_break() {
-                    // The deadline may be why.
-                    return Err(control.check().err().unwrap_or_else(Control::cancelled));
                 }
             }
         }
-        Ok(())
+    }
+}
+
+impl Adding<'_> {
+    /// Adds a window's probabilities, and keeps them if other windows are identical.
+    fn add(&mut self, window: usize, ready: Ready, shared: &Shared, windows: &Windows) {
+        let started = Instant::now();
+        let Adding { sums: Sums { combination, kept }, winners, added, seconds } = self;
+        match ready {
+            Ready::Kept(place) => combination.add(windows.start(window), &kept[place], winners),
+            Ready::Slot(slot) => {
+                let probabilities = lock(&shared.slots[slot]);
+                combination.add(windows.start(window), &probabilities, winners);
+                if let Action::ComputeAndKeep(place) = shared.actions.of(window) {
+                    kept[place].copy_from_slice(&probabilities);
+                }
+            }
+        }
+        *added += 1;
+        *seconds += started.elapsed().as_secs_f64();
     }
 }
 

@@ -1,17 +1,34 @@
-//! One window through the network: the plan's steps over one worker's arena.
+//! A group of windows through the network: the plan's steps over one worker's arena.
 
-use super::executor::Executor;
-use super::kernels::{Block, PackedConvolution, PackedHead, PackedUpsample, Source, Window, convolve, head, max_pool, stem, upsample};
+use std::ops::Range;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use super::executor::{Executor, Scratch};
+use super::kernels::{
+    Block, PackedConvolution, PackedHead, PackedUpsample, PackedWinograd, Source, Window, convolve, convolve_winograd, head, max_pool,
+    stem, upsample,
+};
+use super::method::Method;
+use crate::engine::fold::Layer;
 use crate::engine::plan::{Place, Plan, Step};
 use crate::error::{Error, ErrorKind, Result, try_vec};
 use crate::pipeline::grid::Grid;
 
-/// A layer's weights, packed for the kernel that reads them.
+/// A 3×3×3 convolution's weights, packed for the method that computes it.
 #[derive(Debug)]
-enum Packed {
-    Convolution(PackedConvolution),
-    Upsample(PackedUpsample),
-    Head(PackedHead),
+enum Convolution {
+    Direct(PackedConvolution),
+    Winograd(PackedWinograd),
+}
+
+/// A step of the plan with its weights, packed for the kernel that reads them.
+#[derive(Debug)]
+enum Stage {
+    Stem { output: Place, pooled: Option<Place>, weights: PackedConvolution },
+    Convolution { input: Place, second: Option<Place>, output: Place, pooled: Option<Place>, weights: Convolution },
+    Upsample { input: Place, output: Place, weights: PackedUpsample },
+    Head { input: Place, weights: PackedHead },
 }
 
 /// A plan with its weights packed: shared by every worker, read only.
@@ -21,8 +38,13 @@ pub struct Network {
     pub window: [usize; 3],
     /// Output channels.
     pub classes: usize,
-    steps: Vec<(Step, Option<Packed>)>,
+    /// Windows of a group, at most.
+    pub group: usize,
+    stages: Vec<Stage>,
+    /// The stages that take all windows of a group together.
+    deep: Range<usize>,
     arena: usize,
+    scratch: usize,
 }
 
 /// The memory of one worker.
@@ -33,32 +55,48 @@ pub struct Workspace {
     window: Vec<f32>,
 }
 
+/// Channels of a convolution's sources.
+fn channels(input: Place, second: Option<Place>) -> [usize; 2] {
+    [input.channels, second.map_or(0, |place| place.channels)]
+}
+
 impl Network {
     /// Packs a plan's weights for the kernels.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidModel`] if a layer has another shape than the plan; [`ErrorKind::OutOfMemory`].
     pub fn new(plan: Plan) -> Result<Network> {
-        let Plan { window, classes, steps: planned, mut layers, arena } = plan;
-        let mut steps = Vec::with_capacity(planned.len());
+        Self::with_method(plan, Method::fastest)
+    }
+
+    /// As [`new`](Self::new), with a choice of one's own of how each convolution is computed: directly, for comparison.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_method(plan: Plan, method: impl Fn([usize; 3], [usize; 2], usize) -> Method) -> Result<Network> {
+        let scratch = Self::scratch_blocks(&plan);
+        let Plan { window, classes, group, steps, deep, mut layers, arena } = plan;
+        let mut stages = Vec::with_capacity(steps.len());
         // Each layer's weights are dropped as soon as they are packed.
         let mut take = |layer: usize| layers.get_mut(layer).map(std::mem::take).ok_or_else(defect);
-        for step in &planned {
-            let packed = match *step {
-                Step::Stem { output, layer } => Some(Packed::Convolution(PackedConvolution::new(&take(layer)?, [1, 0], output.channels)?)),
-                Step::Convolution { input, second, output, layer } => {
-                    let inputs = [input.channels, second.map_or(0, |place| place.channels)];
-                    Some(Packed::Convolution(PackedConvolution::new(&take(layer)?, inputs, output.channels)?))
+        for step in steps {
+            let stage = match step {
+                Step::Stem { output, pooled, layer } => {
+                    Stage::Stem { output, pooled, weights: PackedConvolution::new(&take(layer)?, [1, 0], output.channels)? }
                 }
-                Step::MaxPool { .. } => None,
+                Step::Convolution { input, second, output, pooled, layer } => {
+                    let inputs = channels(input, second);
+                    let weights = Convolution::new(&take(layer)?, method(output.shape, inputs, output.channels), inputs, output)?;
+                    Stage::Convolution { input, second, output, pooled, weights }
+                }
                 Step::Upsample { input, output, layer } => {
-                    Some(Packed::Upsample(PackedUpsample::new(&take(layer)?, input.channels, output.channels)?))
+                    Stage::Upsample { input, output, weights: PackedUpsample::new(&take(layer)?, input.channels, output.channels)? }
                 }
-                Step::Head { input, layer } => Some(Packed::Head(PackedHead::new(&take(layer)?, input.channels, classes)?)),
+                Step::Head { input, layer } => Stage::Head { input, weights: PackedHead::new(&take(layer)?, input.channels, classes)? },
             };
-            steps.push((*step, packed));
+            stages.push(stage);
         }
-        Ok(Network { window, classes, steps, arena })
+        Ok(Network { window, classes, group, stages, deep, arena, scratch })
     }
 
     /// Bytes of a plan's packed weights.
@@ -67,14 +105,28 @@ impl Network {
             .iter()
             .map(|step| match *step {
                 Step::Stem { output, .. } => PackedConvolution::bytes(1, output.channels),
-                Step::Convolution { input, second, output, .. } => {
-                    PackedConvolution::bytes(input.channels + second.map_or(0, |place| place.channels), output.channels)
-                }
-                Step::MaxPool { .. } => 0,
+                Step::Convolution { input, second, output, .. } => Convolution::bytes(input, second, output),
                 Step::Upsample { input, output, .. } => PackedUpsample::bytes(input.channels, output.channels),
                 Step::Head { input, .. } => PackedHead::bytes(input.channels, plan.classes),
             })
             .sum()
+    }
+
+    /// Blocks of scratch memory that a thread needs for a plan.
+    fn scratch_blocks(plan: &Plan) -> usize {
+        let blocks = plan.steps.iter().map(|step| match *step {
+            Step::Convolution { input, second, output, .. } => Convolution::scratch_blocks(input, second, output),
+            _ => 0,
+        });
+        blocks.max().unwrap_or(0)
+    }
+
+    /// The scratch memory of one thread.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfMemory`].
+    pub fn scratch(&self) -> Result<Scratch> {
+        Ok(Mutex::new(try_vec(Block::default(), self.scratch, "a thread's scratch memory")?).into())
     }
 
     /// Numbers of a window's probabilities: \[D\]\[class\]\[H\]\[W\].
@@ -82,59 +134,168 @@ impl Network {
         self.classes * self.window.iter().product::<usize>()
     }
 
-    /// Takes one window (from `start`, D, H, W, of the grid) through the network to its probabilities, \[D\]\[class\]\[H\]\[W\].
+    /// Takes a group of windows (from `starts`, D, H, W, of the grid) through the encoder, and through those levels of the
+    /// decoder that take a group together.
     ///
     /// # Errors
     /// Whatever the executor's `check` returns; it is asked a few hundred times.
-    pub fn forward(
-        &self,
-        executor: &Executor<'_>,
-        grid: &Grid,
-        start: [usize; 3],
-        work: &mut Workspace,
-        probabilities: &mut [f32],
-    ) -> Result<()> {
-        work.extract(grid, start, self.window);
-        let Workspace { arena, window } = work;
-        for (step, packed) in &self.steps {
-            match (step, packed) {
-                (Step::Stem { output, .. }, Some(Packed::Convolution(weights))) => {
-                    let [to] = parts(arena, [output])?;
-                    let window = Window { voxels: window, shape: self.window };
-                    stem(executor, window, weights, to, output)?;
-                }
-                (Step::Convolution { input, second: None, output, .. }, Some(Packed::Convolution(weights))) => {
-                    let [to, from] = parts(arena, [output, input])?;
-                    let sources = [Some(Source { blocks: from, place: *input }), None];
-                    convolve(executor, sources, weights, to, output)?;
-                }
-                (Step::Convolution { input, second: Some(second), output, .. }, Some(Packed::Convolution(weights))) => {
-                    let [to, skip, below] = parts(arena, [output, input, second])?;
-                    let sources = [Some(Source { blocks: skip, place: *input }), Some(Source { blocks: below, place: *second })];
-                    convolve(executor, sources, weights, to, output)?;
-                }
-                (Step::MaxPool { input, output }, None) => {
-                    let [to, from] = parts(arena, [output, input])?;
-                    max_pool(executor, from, input, to, output)?;
-                }
-                (Step::Upsample { input, output, .. }, Some(Packed::Upsample(weights))) => {
-                    let [to, from] = parts(arena, [output, input])?;
-                    upsample(executor, from, input, weights, to, output)?;
-                }
-                (Step::Head { input, .. }, Some(Packed::Head(weights))) => {
-                    let [from] = parts(arena, [input])?;
-                    head(executor, from, input, weights, probabilities)?;
-                }
-                _ => return Err(defect()),
+    ///
+    /// # Panics
+    /// If there are more windows than in a group.
+    pub fn encode(&self, executor: &Executor<'_>, grid: &Grid, starts: &[[usize; 3]], work: &mut Workspace) -> Result<()> {
+        assert!(starts.len() <= self.group, "a group of windows");
+        for (window, &start) in starts.iter().enumerate() {
+            work.extract(grid, start, self.window);
+            for stage in 0..self.deep.start {
+                self.run(executor, stage, window..window + 1, work, &mut [])?;
             }
+        }
+        for stage in self.deep.clone() {
+            self.run(executor, stage, 0..starts.len(), work, &mut [])?;
         }
         Ok(())
     }
+
+    /// Takes one window of the group that was encoded last on to its probabilities, \[D\]\[class\]\[H\]\[W\].
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn decode(&self, executor: &Executor<'_>, window: usize, work: &mut Workspace, probabilities: &mut [f32]) -> Result<()> {
+        for stage in self.deep.end..self.stages.len() {
+            self.run(executor, stage, window..window + 1, work, probabilities)?;
+        }
+        Ok(())
+    }
+
+    /// One stage for some windows of the group.
+    fn run(
+        &self,
+        executor: &Executor<'_>,
+        stage: usize,
+        windows: Range<usize>,
+        work: &mut Workspace,
+        probabilities: &mut [f32],
+    ) -> Result<()> {
+        let started = executor.observe.map(|_| Instant::now());
+        self.stages[stage].run(self.window, executor, windows, work, probabilities)?;
+        if let (Some(observe), Some(started)) = (executor.observe, started) {
+            observe(stage, started.elapsed());
+        }
+        Ok(())
+    }
+
+    /// What each stage is, for benchmarks: its name and the multiplications that the plain formula takes per window.
+    pub fn describe(&self) -> impl Iterator<Item = (String, usize)> + '_ {
+        self.stages.iter().map(Stage::describe)
+    }
 }
 
-/// The places of a step, as slices of the arena that do not overlap.
-fn parts<'a, const N: usize>(arena: &'a mut [Block], places: [&Place; N]) -> Result<[&'a mut [Block]; N]> {
-    arena.get_disjoint_mut(places.map(Place::range)).map_err(|_| defect())
+impl Stage {
+    fn describe(&self) -> (String, usize) {
+        let shape = |place: &Place| place.shape.map(|n| n.to_string()).join("×");
+        let voxels = |place: &Place| place.shape.iter().product::<usize>();
+        match self {
+            Stage::Stem { output, .. } => {
+                (format!("1 → {} at {}, direct", output.channels, shape(output)), 27 * output.channels * voxels(output))
+            }
+            Stage::Convolution { input, second, output, weights, .. } => {
+                let inputs = channels(*input, *second);
+                let from = if inputs[1] > 0 { format!("{} + {}", inputs[0], inputs[1]) } else { inputs[0].to_string() };
+                let method = match weights {
+                    Convolution::Direct(_) => "direct".into(),
+                    Convolution::Winograd(weights) => format!("F({})", weights.tile().outputs().map(|n| n.to_string()).join("×")),
+                };
+                let products = 27 * (inputs[0] + inputs[1]) * output.channels * voxels(output);
+                (format!("{from} → {} at {}, {method}", output.channels, shape(output)), products)
+            }
+            Stage::Upsample { input, output, .. } => {
+                let name = format!("{} → {} up to {}", input.channels, output.channels, shape(output));
+                (name, input.channels * output.channels * voxels(output))
+            }
+            Stage::Head { input, weights } => {
+                (format!("head and softmax at {}", shape(input)), input.channels * weights.classes() * voxels(input))
+            }
+        }
+    }
+
+    fn run(
+        &self,
+        size: [usize; 3],
+        executor: &Executor<'_>,
+        windows: Range<usize>,
+        work: &mut Workspace,
+        probabilities: &mut [f32],
+    ) -> Result<()> {
+        let Workspace { arena, window } = work;
+        match self {
+            Stage::Stem { output, pooled, weights } => {
+                let [to, maxima] = parts(arena, &windows, [Some(output), pooled.as_ref()])?;
+                stem(executor, Window { voxels: window, shape: size }, weights, to, output)?;
+                pooled.as_ref().map_or(Ok(()), |pooled| max_pool(executor, to, output, maxima, pooled))
+            }
+            Stage::Convolution { input, second, output, pooled, weights } => {
+                let places = [Some(output), pooled.as_ref(), Some(input), second.as_ref()];
+                let [to, maxima, from, below] = parts(arena, &windows, places)?;
+                let sources = [Some(Source { blocks: from, place: *input }), second.map(|place| Source { blocks: below, place })];
+                weights.convolve(executor, sources, to, output, pooled.as_ref().map(|place| (maxima, place)))
+            }
+            Stage::Upsample { input, output, weights } => {
+                let [to, from] = parts(arena, &windows, [Some(output), Some(input)])?;
+                upsample(executor, from, input, weights, to, output)
+            }
+            Stage::Head { input, weights } => {
+                let [from] = parts(arena, &windows, [Some(input)])?;
+                head(executor, from, input, weights, probabilities)
+            }
+        }
+    }
+}
+
+impl Convolution {
+    fn new(layer: &Layer, method: Method, inputs: [usize; 2], output: Place) -> Result<Self> {
+        Ok(match method {
+            Method::Direct => Convolution::Direct(PackedConvolution::new(layer, inputs, output.channels)?),
+            Method::Winograd(tile) => Convolution::Winograd(PackedWinograd::new(layer, tile, inputs, output.channels)?),
+        })
+    }
+
+    fn bytes(input: Place, second: Option<Place>, output: Place) -> usize {
+        let inputs = channels(input, second);
+        match Method::fastest(output.shape, inputs, output.channels) {
+            Method::Direct => PackedConvolution::bytes(inputs[0] + inputs[1], output.channels),
+            Method::Winograd(tile) => PackedWinograd::bytes(tile, inputs, output.channels),
+        }
+    }
+
+    fn scratch_blocks(input: Place, second: Option<Place>, output: Place) -> usize {
+        let inputs = channels(input, second);
+        match Method::fastest(output.shape, inputs, output.channels) {
+            Method::Direct => 0,
+            Method::Winograd(tile) => PackedWinograd::scratch(tile, inputs, output.channels),
+        }
+    }
+
+    fn convolve(
+        &self,
+        executor: &Executor<'_>,
+        sources: [Option<Source<'_>>; 2],
+        output: &mut [Block],
+        place: &Place,
+        pooled: Option<(&mut [Block], &Place)>,
+    ) -> Result<()> {
+        match self {
+            Convolution::Direct(weights) => {
+                convolve(executor, sources, weights, output, place)?;
+                pooled.map_or(Ok(()), |(maxima, to)| max_pool(executor, output, place, maxima, to))
+            }
+            Convolution::Winograd(weights) => convolve_winograd(executor, sources, weights, output, place, pooled),
+        }
+    }
+}
+
+/// The places of a step for some windows, as slices of the arena that do not overlap; empty where there is no place.
+fn parts<'a, const N: usize>(arena: &'a mut [Block], windows: &Range<usize>, places: [Option<&Place>; N]) -> Result<[&'a mut [Block]; N]> {
+    arena.get_disjoint_mut(places.map(|place| place.map_or(0..0, |place| place.range_of(windows)))).map_err(|_| defect())
 }
 
 fn defect() -> Error {
@@ -154,10 +315,10 @@ impl Workspace {
         })
     }
 
-    /// Bytes of the memory that one worker needs for a plan.
+    /// Bytes of the memory that one worker needs for a plan, its scratch memory included.
     pub fn bytes(plan: &Plan) -> usize {
         let bordered: usize = plan.window.map(|n| n + 2).iter().product();
-        plan.arena * size_of::<Block>() + bordered * size_of::<f32>()
+        (plan.arena + Network::scratch_blocks(plan)) * size_of::<Block>() + bordered * size_of::<f32>()
     }
 
     /// Copies a window out of the grid. Beyond the grid stands its `outside`; the border stays 0.
@@ -183,29 +344,18 @@ impl Workspace {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use safetensors::SafeTensors;
 
+    use super::super::CpuEngine;
     use super::super::kernels::Kernels;
     use super::*;
     use crate::model::Model;
+    use crate::testing::shared_data;
     use crate::threads::Pool;
 
-    fn golden() -> Option<PathBuf> {
-        let folder =
-            std::env::var_os("SPINECT_SHARED").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-        let golden = folder.join("golden");
-        if !golden.is_dir() {
-            eprintln!("SKIPPED: the shared data folder is not there ({}); set SPINECT_SHARED", folder.display());
-            return None;
-        }
-        Some(golden)
-    }
-
     #[test]
-    fn every_instruction_set_gives_the_golden_probabilities_within_1e_5() {
-        let Some(golden) = golden() else { return };
+    fn every_instruction_set_gives_the_golden_probabilities_within_1e_4() {
+        let Some(golden) = shared_data("golden") else { return };
         let model = Model::from_file(&golden.join("tiny.safetensors")).unwrap();
         let file = std::fs::read(golden.join("patch.safetensors")).unwrap();
         let patch = SafeTensors::deserialize(&file).unwrap();
@@ -214,17 +364,20 @@ mod tests {
         };
         let grid = Grid { dims: [32, 64, 64], voxels: values("input"), outside: 0.0 };
         let expected = values("probabilities");
-        let network = Network::new(Plan::new(&model).unwrap()).unwrap();
+        let network = Network::new(Plan::new(&model, CpuEngine::GROUPING).unwrap()).unwrap();
         let pool = Pool::new(2, None).unwrap();
         for (kernels, pool) in Kernels::available().flat_map(|kernels| [(kernels, None), (kernels, Some(&pool))]) {
             let mut probabilities = vec![0.0; network.probability_count()];
-            let executor = Executor { kernels, pool, check: &|| Ok(()) };
-            network.forward(&executor, &grid, [0; 3], &mut Workspace::new(&network).unwrap(), &mut probabilities).unwrap();
+            let scratch = [network.scratch().unwrap(), network.scratch().unwrap()];
+            let executor = Executor { kernels, pool, scratch: &scratch, check: &|| Ok(()), observe: None };
+            let mut work = Workspace::new(&network).unwrap();
+            network.encode(&executor, &grid, &[[0; 3]], &mut work).unwrap();
+            network.decode(&executor, 0, &mut work, &mut probabilities).unwrap();
             // The golden file is [class][D][H][W].
             let golden = |at: usize| expected[(at / 4096 % 3 * 32 + at / (3 * 4096)) * 4096 + at % 4096];
             let worst = (0..probabilities.len()).map(|at| (probabilities[at] - golden(at)).abs()).fold(0.0, f32::max);
             println!("{}: largest difference {worst:.1e}", kernels.name);
-            assert!(worst <= 1e-5, "{}: {worst}", kernels.name);
+            assert!(worst <= 1e-4, "{}: {worst}", kernels.name);
         }
     }
 }

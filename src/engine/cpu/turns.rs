@@ -1,6 +1,6 @@
 //! Who computes which window, and when a window's result may be added.
 //!
-//! Windows are computed in parallel and added in their order, one after the other, so that the bits of a sum do not
+//! Windows are given out in groups, computed in parallel and added in their order, one after the other, so that the bits of a sum do not
 //! depend on the number of threads. Results that wait for their turn lie in slots; whoever finishes the window whose
 //! turn it is adds it, and every one that was waiting behind it.
 //!
@@ -68,24 +68,34 @@ impl Turns {
         (state.next, state.turn, state.adding) = (0, 0, false);
     }
 
-    /// The next window to compute and the slot for its result; `None` when every window below `end` is given out.
+    /// The next windows to compute, each with the slot for its result, in `group`; how many they are: as many as there is
+    /// room for, or fewer towards the end, so that `threads` end together; 0 when every window below `end` is given out.
     ///
     /// # Errors
-    /// Whatever `check` returns; it is asked while waiting for a slot.
-    pub fn take(&self, end: usize, actions: &Actions, check: &dyn Fn() -> Result<()>) -> Result<Option<(usize, usize)>> {
+    /// Whatever `check` returns; it is asked while waiting for slots.
+    pub fn take(
+        &self,
+        end: usize,
+        threads: usize,
+        actions: &Actions,
+        group: &mut [(usize, usize)],
+        check: &dyn Fn() -> Result<()>,
+    ) -> Result<usize> {
         let mut state = lock(&self.state);
         loop {
             check()?;
-            while state.next < end && matches!(actions.of(state.next), Action::Reuse(_)) {
-                state.next += 1;
-            }
-            if state.next >= end {
-                return Ok(None);
-            }
-            if let Some(slot) = state.slots.iter().position(|slot| *slot == Slot::Free) {
-                state.slots[slot] = Slot::Taken;
-                state.next += 1;
-                return Ok(Some((state.next - 1, slot)));
+            let left = (state.next..end).filter(|&window| actions.computes(window)).count();
+            let count = group.len().min(left.div_ceil(threads));
+            if state.slots.iter().filter(|slot| **slot == Slot::Free).count() >= count {
+                let State { slots, next, .. } = &mut *state;
+                let free = slots.iter_mut().enumerate().filter(|(_, slot)| **slot == Slot::Free);
+                let windows = (*next..end).filter(|&window| actions.computes(window));
+                for (taken, (window, (slot, place))) in group.iter_mut().take(count).zip(windows.zip(free)) {
+                    *place = Slot::Taken;
+                    *taken = (window, slot);
+                }
+                *next = group[..count].last().map_or(end, |&(window, _)| window + 1);
+                return Ok(count);
             }
             let waited = self.freed.wait_timeout(state, Duration::from_millis(10));
             state = waited.unwrap_or_else(PoisonError::into_inner).0;

@@ -88,6 +88,7 @@ struct Taps<'a> {
     row: usize,
     plane: usize,
     volume: usize,
+    window: usize,
 }
 
 // SAFETY: what a source points to is only read while it is borrowed.
@@ -109,7 +110,8 @@ pub(super) struct Slab<'a> {
     width: usize,
 }
 
-/// Convolves one or two feature maps, taken as one after the other, into `output`.
+/// Convolves one or two feature maps, taken as one after the other, into `output`. The slices hold the feature maps of one
+/// or more windows, one after the other.
 ///
 /// # Errors
 /// Whatever the executor's `check` returns: it is asked between planes. Then `output` is half written.
@@ -123,9 +125,10 @@ pub fn convolve(
     output: &mut [Block],
     place: &Place,
 ) -> Result<()> {
+    let windows = place.windows_in(output);
     for (source, channels) in sources.iter().zip(weights.inputs) {
         assert_eq!(source.map_or(0, |s| s.place.channels), channels, "input channels");
-        assert!(source.is_none_or(|s| s.place.shape == place.shape && s.blocks.len() == s.place.len()), "input shape");
+        assert!(source.is_none_or(|s| s.place.shape == place.shape && s.place.windows_in(s.blocks) == windows), "input shape");
     }
     let taps = sources.map(|source| {
         source.map(|Source { blocks, place }| Taps {
@@ -135,6 +138,7 @@ pub fn convolve(
             row: place.row() * BLOCK,
             plane: place.plane() * BLOCK,
             volume: place.volume() * BLOCK,
+            window: place.len() * BLOCK,
         })
     });
     // SAFETY: each source's slice covers its place, border included, as asserted above; so does the output, as `planes`
@@ -152,15 +156,17 @@ pub fn convolve(
 pub fn stem(executor: &Executor<'_>, window: Window<'_>, weights: &PackedConvolution, output: &mut [Block], place: &Place) -> Result<()> {
     let [d, h, w] = window.shape.map(|n| n + 2);
     assert!(window.shape == place.shape && window.voxels.len() == d * h * w && weights.inputs == [1, 0], "window shape");
-    let taps = Taps { first: window.voxels.as_ptr(), source: PhantomData, channels: 1, row: w, plane: h * w, volume: d * h * w };
+    assert!(place.windows_in(output) == 1, "one window");
+    let (plane, volume) = (h * w, d * h * w);
+    let taps = Taps { first: window.voxels.as_ptr(), source: PhantomData, channels: 1, row: w, plane, volume, window: volume };
     // SAFETY: the window's slice covers its shape with the border, as asserted above.
     unsafe { planes(executor, executor.kernels.stem, [Some(taps), None], weights, output, place) }
 }
 
-/// Runs a kernel over every plane of every group of output channels.
+/// Runs a kernel over every plane of every window and every group of output channels.
 ///
 /// # Safety
-/// Every source can be read over the output's shape with a border of 1.
+/// Every source can be read over the output's shape with a border of 1, for every window.
 unsafe fn planes(
     executor: &Executor<'_>,
     kernel: unsafe fn(&Slab<'_>),
@@ -169,18 +175,19 @@ unsafe fn planes(
     output: &mut [Block],
     place: &Place,
 ) -> Result<()> {
-    assert!(output.len() == place.len() && place.channels == weights.outputs, "output shape");
-    super::clear_border(output, place);
+    assert!(place.channels == weights.outputs, "output channels");
     let [depth, height, width] = place.shape;
+    let planes = place.windows_in(output) * depth;
     let weight_step = (weights.inputs[0] + weights.inputs[1]) * TAPS;
     let (blocks, group) = (weights.bias.len(), executor.kernels.channel_blocks);
     let output = Shared::new(output);
-    executor.each(blocks.div_ceil(group) * depth, &|piece| {
-        let (first, d) = (piece / depth * group, piece % depth);
+    // The planes of a group of channels in a row: its weights are read once.
+    executor.each(blocks.div_ceil(group) * planes, &|piece, _| {
+        let (first, window, d) = (piece / planes * group, piece % planes / depth, piece % depth);
         let last = (first + group).min(blocks);
-        let voxel = first * place.volume() + (d + 1) * place.plane() + place.row() + 1;
+        let voxel = window * place.len() + first * place.volume() + (d + 1) * place.plane() + place.row() + 1;
         let slab = Slab {
-            sources: sources.map(|source| source.map(|s| Taps { first: s.first.wrapping_add(d * s.plane), ..s })),
+            sources: sources.map(|source| source.map(|s| Taps { first: s.first.wrapping_add(window * s.window + d * s.plane), ..s })),
             weight: &weights.weight[first * weight_step..last * weight_step],
             weight_step,
             bias: &weights.bias[first..last],
@@ -191,7 +198,7 @@ unsafe fn planes(
             width,
         };
         // SAFETY: the sources by this function's contract; `weight`, `bias` and `output` hold the same blocks of outputs, and
-        // pieces differ in their plane or their blocks of outputs, of which the kernel writes no others.
+        // pieces differ in their window, plane or blocks of outputs, of which the kernel writes no others.
         unsafe { kernel(&slab) };
     })
 }
@@ -289,31 +296,8 @@ unsafe fn tile<L: Lanes, const B: usize, const P: usize, const STRIDE: usize>(sl
 #[cfg(test)]
 mod tests {
     use super::super::Kernels;
-    use super::super::testing::{alone, assert_close, blocked, noise, place, plain};
+    use super::super::testing::{alone, assert_close, blocked, convolution, garbage, noise, place, plain};
     use super::*;
-
-    /// The formula in f64, with plain loops.
-    fn reference(x: &[f32], channels: usize, [d, h, w]: [usize; 3], layer: &Layer) -> Vec<f64> {
-        let outputs = layer.bias.len();
-        let mut y = Vec::new();
-        for o in 0..outputs {
-            for voxel in 0..d * h * w {
-                let at = [voxel / (h * w), voxel / w % h, voxel % w];
-                let mut sum = f64::from(layer.bias[o]);
-                for i in 0..channels {
-                    for tap in 0..TAPS {
-                        let [z, r, c] = [at[0] + tap / 9, at[1] + tap / 3 % 3, at[2] + tap % 3];
-                        if (1..=d).contains(&z) && (1..=h).contains(&r) && (1..=w).contains(&c) {
-                            let value = x[((i * d + z - 1) * h + r - 1) * w + c - 1];
-                            sum += f64::from(value) * f64::from(layer.weight[(o * channels + i) * TAPS + tap]);
-                        }
-                    }
-                }
-                y.push(sum.max(0.0));
-            }
-        }
-        y
-    }
 
     fn layer(inputs: usize, outputs: usize) -> Layer {
         Layer { name: "test".into(), weight: noise(outputs * inputs * TAPS, 1), bias: noise(outputs, 2) }
@@ -339,10 +323,9 @@ mod tests {
                 let source = |s: usize| (inputs[s] > 0).then_some(Source { blocks: &blocks[s], place: places[s] });
                 let weights = PackedConvolution::new(&layer, inputs, outputs).unwrap();
                 let target = place(outputs, shape);
-                // Garbage from an earlier feature map must not stay in the border.
-                let mut output = vec![Block([f32::NAN; BLOCK]); target.len()];
+                let mut output = garbage(&target);
                 convolve(&alone(kernels), [source(0), source(1)], &weights, &mut output, &target).unwrap();
-                let expected = reference(&x, all, shape, &layer);
+                let expected = convolution(&x, all, shape, &layer);
                 assert_close(&plain(&output, &target), &expected, &format!("{} {inputs:?}→{outputs} {shape:?}", kernels.name));
             }
         }
@@ -378,7 +361,7 @@ mod tests {
             let target = place(outputs, shape);
             let mut output = vec![Block::default(); target.len()];
             stem(&alone(kernels), Window { voxels: &voxels, shape }, &weights, &mut output, &target).unwrap();
-            assert_close(&plain(&output, &target), &reference(&x, 1, shape, &layer), kernels.name);
+            assert_close(&plain(&output, &target), &convolution(&x, 1, shape, &layer), kernels.name);
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Slab<'a> {
     width: usize,
 }
 
-/// Pools `input` into `output`.
+/// Pools `input` into `output`, window after window.
 ///
 /// # Errors
 /// Whatever the executor's `check` returns: it is asked between planes.
@@ -26,12 +26,13 @@ pub(super) struct Slab<'a> {
 /// # Panics
 /// If a slice is not as long as its place, or the output is not half the input.
 pub fn max_pool(executor: &Executor<'_>, input: &[Block], from: &Place, output: &mut [Block], to: &Place) -> Result<()> {
-    assert!(input.len() == from.len() && output.len() == to.len(), "slices of their places");
+    assert!(from.windows_in(input) == to.windows_in(output), "as many windows");
     assert!(from.channels == to.channels && to.shape.map(|n| n * 2) == from.shape, "half the shape");
-    super::clear_border(output, to);
     let depth = to.shape[0];
+    // A window's blocks of channels follow those of the window before.
+    let volumes = output.len() / to.volume();
     let output = Shared::new(output);
-    executor.each(to.channel_blocks() * depth, &|piece| {
+    executor.each(volumes * depth, &|piece, _| {
         let (block, d) = (piece / depth, piece % depth);
         let input = &input[block * from.volume()..(block + 1) * from.volume()];
         let plane = |depth: usize| &input[depth * from.plane() + from.row() + 1..(depth + 1) * from.plane()];
@@ -76,7 +77,7 @@ pub(super) unsafe fn slab<L: Lanes>(slab: &mut Slab<'_>) {
 #[cfg(test)]
 mod tests {
     use super::super::Kernels;
-    use super::super::testing::{alone, assert_close, blocked, noise, place, plain};
+    use super::super::testing::{alone, assert_close, blocked, garbage, noise, place, plain};
     use super::*;
 
     #[test]
@@ -91,7 +92,7 @@ mod tests {
                 let best = &mut expected[((c * d + z / 2) * h + r / 2) * w + v / 2];
                 *best = best.max(f64::from(value));
             }
-            let mut output = vec![Block([f32::NAN; BLOCK]); to.len()];
+            let mut output = garbage(&to);
             max_pool(&alone(kernels), &blocked(&x, &from), &from, &mut output, &to).unwrap();
             assert_close(&plain(&output, &to), &expected, kernels.name);
         }

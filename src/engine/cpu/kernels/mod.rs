@@ -23,13 +23,15 @@ mod head;
 mod lanes;
 mod max_pool;
 mod upsample;
+mod winograd;
 
 pub use convolution::{PackedConvolution, Source, Window, convolve, stem};
 pub use head::{PackedHead, head};
 pub use max_pool::max_pool;
 pub use upsample::{PackedUpsample, upsample};
+pub use winograd::{PackedWinograd, Tile, convolve as convolve_winograd};
 
-use crate::engine::plan::{BLOCK, Place};
+use crate::engine::plan::BLOCK;
 use crate::error::{Result, try_vec};
 
 /// One block of channels of one voxel, aligned as a cache line is.
@@ -45,6 +47,7 @@ pub struct Kernels {
     channel_blocks: usize,
     convolution: unsafe fn(&convolution::Slab<'_>),
     stem: unsafe fn(&convolution::Slab<'_>),
+    winograd: [winograd::Kernel; Tile::ALL.len()],
     upsample: unsafe fn(&upsample::Slab<'_>),
     max_pool: unsafe fn(&mut max_pool::Slab<'_>),
     head: unsafe fn(&mut head::Row<'_>),
@@ -59,7 +62,8 @@ impl std::fmt::Debug for Kernels {
 /// Compiles every kernel for an instruction set. The numbers are the register tile of a convolution: blocks of output
 /// channels × voxels along W, widest first.
 macro_rules! kernels {
-    ($name:literal, $lanes:ty, $(#[$features:meta])?, $blocks:literal by [$p0:literal, $p1:literal], 1 by [$q0:literal, $q1:literal]) => {{
+    ($name:literal, $lanes:ty, $(#[$features:meta])?, $blocks:literal by [$p0:literal, $p1:literal], 1 by [$q0:literal, $q1:literal],
+     tiles [$t0:literal, $t1:literal, $t2:literal]) => {{
         use super::{convolution as conv, head as h, max_pool as pool, upsample as up};
         // SAFETY (of every function): `Kernels` is handed out only where the processor has the instruction set.
         $(#[$features])?
@@ -82,24 +86,24 @@ macro_rules! kernels {
         unsafe fn head(row: &mut h::Row<'_>) {
             unsafe { h::row::<$lanes, $q0>(row) }
         }
-        super::Kernels { name: $name, channel_blocks: $blocks, convolution, stem, upsample, max_pool, head }
+        let winograd = super::winograd::tiles!($lanes, $(#[$features])?, $blocks by [$t0, $t1, $t2]);
+        super::Kernels { name: $name, channel_blocks: $blocks, convolution, stem, winograd, upsample, max_pool, head }
     }};
 }
 
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
-    pub static KERNELS: super::Kernels =
-        kernels!("avx512", super::lanes::x86::Avx512, #[target_feature(enable = "avx512f,avx2,fma")], 2 by [8, 4], 1 by [16, 8]);
+    pub static KERNELS: super::Kernels = kernels!("avx512", super::lanes::x86::Avx512, #[target_feature(enable = "avx512f,avx2,fma")], 2 by [8, 4], 1 by [16, 8], tiles [12, 8, 4]);
 }
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     pub static KERNELS: super::Kernels =
-        kernels!("avx2", super::lanes::x86::Avx2, #[target_feature(enable = "avx2,fma")], 1 by [4, 2], 1 by [4, 2]);
+        kernels!("avx2", super::lanes::x86::Avx2, #[target_feature(enable = "avx2,fma")], 1 by [4, 2], 1 by [4, 2], tiles [6, 4, 2]);
 }
 
 mod portable {
-    pub static KERNELS: super::Kernels = kernels!("portable", super::lanes::Portable, , 1 by [2, 1], 1 by [2, 1]);
+    pub static KERNELS: super::Kernels = kernels!("portable", super::lanes::Portable, , 1 by [2, 1], 1 by [2, 1], tiles [2, 2, 2]);
 }
 
 impl Kernels {
@@ -130,35 +134,20 @@ fn pack_bias(bias: &[f32]) -> Result<Vec<Block>> {
     Ok(packed)
 }
 
-/// Writes the border of zeros around a feature map, which is the padding of the convolutions that read it.
-pub fn clear_border(blocks: &mut [Block], place: &Place) {
-    let (row, plane, volume) = (place.row(), place.plane(), place.volume());
-    for channels in blocks.chunks_exact_mut(volume) {
-        let (first, rest) = channels.split_at_mut(plane);
-        let (inner, last) = rest.split_at_mut(volume - 2 * plane);
-        first.fill(Block::default());
-        last.fill(Block::default());
-        for plane in inner.chunks_exact_mut(plane) {
-            let end = plane.len() - row;
-            plane[..row].fill(Block::default());
-            plane[end..].fill(Block::default());
-            for line in plane[row..end].chunks_exact_mut(row) {
-                line[0] = Block::default();
-                line[row - 1] = Block::default();
-            }
-        }
-    }
-}
-
 /// Feature maps for the kernels' tests: plain arrays \[channel\]\[D\]\[H\]\[W\] to places and back.
 #[cfg(test)]
-pub(super) mod testing {
+pub(in crate::engine::cpu) mod testing {
     use super::*;
-    use crate::engine::cpu::executor::Executor;
+    use std::sync::Mutex;
+
+    use crate::engine::cpu::executor::{Executor, Scratch};
+    use crate::engine::fold::Layer;
+    use crate::engine::plan::Place;
 
     /// These kernels on the calling thread.
     pub fn alone(kernels: &'static Kernels) -> Executor<'static> {
-        Executor { kernels, pool: None, check: &|| Ok(()) }
+        let scratch: Scratch = Mutex::new(vec![Block::default(); 1 << 16]).into();
+        Executor { kernels, pool: None, scratch: std::slice::from_ref(Box::leak(Box::new(scratch))), check: &|| Ok(()), observe: None }
     }
 
     /// Numbers between −1 and 1 that differ from place to place.
@@ -172,7 +161,7 @@ pub(super) mod testing {
     }
 
     pub fn place(channels: usize, shape: [usize; 3]) -> Place {
-        Place { offset: 0, channels, shape }
+        Place { offset: 0, channels, shape, windows: 1 }
     }
 
     fn at(place: &Place, channel: usize, [d, h, w]: [usize; 3]) -> usize {
@@ -195,6 +184,11 @@ pub(super) mod testing {
         blocks
     }
 
+    /// A place as an earlier step may leave it: garbage where a result goes, zeros in the border and in unused lanes.
+    pub fn garbage(place: &Place) -> Vec<Block> {
+        blocked(&vec![f32::NAN; place.channels * place.shape.iter().product::<usize>()], place)
+    }
+
     /// The plain array of a place, after checking that the border and unused lanes hold zeros.
     pub fn plain(blocks: &[Block], place: &Place) -> Vec<f32> {
         let mut rest = blocks.to_vec();
@@ -208,10 +202,37 @@ pub(super) mod testing {
         plain
     }
 
+    /// 3×3×3 convolution, bias, ReLU in f64, with plain loops.
+    pub fn convolution(x: &[f32], channels: usize, [d, h, w]: [usize; 3], layer: &Layer) -> Vec<f64> {
+        let outputs = layer.bias.len();
+        let mut y = Vec::new();
+        for o in 0..outputs {
+            for voxel in 0..d * h * w {
+                let at = [voxel / (h * w), voxel / w % h, voxel % w];
+                let mut sum = f64::from(layer.bias[o]);
+                for i in 0..channels {
+                    for tap in 0..27 {
+                        let [z, r, c] = [at[0] + tap / 9, at[1] + tap / 3 % 3, at[2] + tap % 3];
+                        if (1..=d).contains(&z) && (1..=h).contains(&r) && (1..=w).contains(&c) {
+                            let value = x[((i * d + z - 1) * h + r - 1) * w + c - 1];
+                            sum += f64::from(value) * f64::from(layer.weight[(o * channels + i) * 27 + tap]);
+                        }
+                    }
+                }
+                y.push(sum.max(0.0));
+            }
+        }
+        y
+    }
+
     pub fn assert_close(actual: &[f32], expected: &[f64], context: &str) {
+        assert_within(actual, expected, 1e-5, context);
+    }
+
+    pub fn assert_within(actual: &[f32], expected: &[f64], tolerance: f64, context: &str) {
         assert_eq!(actual.len(), expected.len());
         for (index, (&a, &e)) in actual.iter().zip(expected).enumerate() {
-            assert!((f64::from(a) - e).abs() <= 1e-5 * (1.0 + e.abs()), "{context}: {a} instead of {e} at {index}");
+            assert!((f64::from(a) - e).abs() <= tolerance * (1.0 + e.abs()), "{context}: {a} instead of {e} at {index}");
         }
     }
 }

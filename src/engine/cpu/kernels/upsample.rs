@@ -67,7 +67,7 @@ pub(super) struct Slab<'a> {
     width: usize,
 }
 
-/// Doubles a feature map.
+/// Doubles the feature map of every window that the slices hold, one after the other.
 ///
 /// # Errors
 /// Whatever the executor's `check` returns: it is asked between planes.
@@ -82,21 +82,23 @@ pub fn upsample(
     output: &mut [Block],
     to: &Place,
 ) -> Result<()> {
-    assert!(input.len() == from.len() && output.len() == to.len(), "slices of their places");
+    let windows = from.windows_in(input);
+    assert!(to.windows_in(output) == windows, "as many windows");
     assert!(from.shape.map(|n| n * 2) == to.shape, "twice the shape");
     assert!(from.channels == weights.inputs && to.channels == weights.outputs, "channels of the weights");
-    super::clear_border(output, to);
     let weight_step = TAPS * weights.inputs;
     let (blocks, group, depth) = (weights.bias.len(), executor.kernels.channel_blocks, from.shape[0]);
+    let planes = windows * depth;
     let output = Shared::new(output);
-    executor.each(blocks.div_ceil(group) * depth, &|piece| {
-        let (first, d) = (piece / depth * group, piece % depth);
+    // The planes of a group of channels in a row: its weights are read once.
+    executor.each(blocks.div_ceil(group) * planes, &|piece, _| {
+        let (first, window, d) = (piece / planes * group, piece % planes / depth, piece % depth);
         let last = (first + group).min(blocks);
         for tap in 0..TAPS {
             let [z, r, c] = [tap / 4, tap / 2 % 2, tap % 2];
-            let voxel = first * to.volume() + (2 * d + z + 1) * to.plane() + (r + 1) * to.row() + c + 1;
+            let voxel = window * to.len() + first * to.volume() + (2 * d + z + 1) * to.plane() + (r + 1) * to.row() + c + 1;
             let slab = Slab {
-                input: input[(d + 1) * from.plane() + from.row() + 1..].as_ptr().cast(),
+                input: input[window * from.len() + (d + 1) * from.plane() + from.row() + 1..].as_ptr().cast(),
                 input_row: from.row() * BLOCK,
                 input_volume: from.volume() * BLOCK,
                 inputs: weights.inputs,
@@ -110,7 +112,7 @@ pub fn upsample(
                 width: from.shape[2],
             };
             // SAFETY: input and output cover their places and the output is twice the input, as asserted; `weight`, `bias`
-            // and `output` hold the same blocks of outputs, and pieces differ in their two planes or their blocks of outputs, of
+            // and `output` hold the same blocks of outputs, and pieces differ in their window, their two planes or their blocks of outputs, of
             // which the kernel writes no others.
             unsafe { (executor.kernels.upsample)(&slab) };
         }
@@ -187,7 +189,7 @@ unsafe fn tile<L: Lanes, const B: usize, const P: usize>(slab: &Slab<'_>, row: u
 #[cfg(test)]
 mod tests {
     use super::super::Kernels;
-    use super::super::testing::{alone, assert_close, blocked, noise, place, plain};
+    use super::super::testing::{alone, assert_close, blocked, garbage, noise, place, plain};
     use super::*;
 
     #[test]
@@ -210,7 +212,7 @@ mod tests {
                     }
                 }
                 let weights = PackedUpsample::new(&layer, inputs, outputs).unwrap();
-                let mut output = vec![Block([f32::NAN; BLOCK]); to.len()];
+                let mut output = garbage(&to);
                 upsample(&alone(kernels), &blocked(&x, &from), &from, &weights, &mut output, &to).unwrap();
                 assert_close(&plain(&output, &to), &expected, &format!("{} {inputs}→{outputs}", kernels.name));
             }
