@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -56,6 +57,23 @@ struct Shared {
     work: Condvar,
     /// A worker has finished.
     done: Condvar,
+    /// `state.job_number` and `state.busy`, to be looked at without the lock.
+    posted: AtomicU64,
+    working: AtomicUsize,
+}
+
+/// How often a thread looks for what it waits for before it sleeps: some twenty microseconds, in which threads that share
+/// a window's steps meet again, and which a waiting session does not feel.
+const LOOKS: usize = 2000;
+
+/// Waits a little until `ready`, without sleeping.
+fn look_for(ready: impl Fn() -> bool) {
+    for _ in 0..LOOKS {
+        if ready() {
+            return;
+        }
+        std::hint::spin_loop();
+    }
 }
 
 /// A fixed set of threads, of which the caller of [`run`](Self::run) is number 0.
@@ -141,10 +159,13 @@ impl Pool {
             state.job_number += 1;
             state.busy = self.workers.len();
             state.panicked = false;
+            self.shared.working.store(state.busy, Ordering::Release);
+            self.shared.posted.store(state.job_number, Ordering::Release);
             drop(state);
             self.shared.work.notify_all();
         }
         let own = catch_unwind(AssertUnwindSafe(own));
+        look_for(|| self.shared.working.load(Ordering::Acquire) == 0);
         let mut state = self.wait_until_idle();
         state.job = None;
         if state.panicked || own.is_err() {
@@ -191,7 +212,11 @@ fn worker(shared: &Shared, number: usize, cpus: Option<&[usize]>) {
     }
     loop {
         state.busy -= 1;
+        shared.working.store(state.busy, Ordering::Release);
         shared.done.notify_all();
+        drop(state);
+        look_for(|| shared.posted.load(Ordering::Acquire) != last);
+        state = lock(&shared.state);
         while !state.quit && state.job_number == last {
             state = shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
