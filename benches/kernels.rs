@@ -87,6 +87,9 @@ fn sets() -> impl Iterator<Item = &'static Kernels> {
 }
 
 fn convolutions(criterion: &mut Criterion) {
+    if let Some(peak) = common::bf16_peak_gflops() {
+        println!("bf16 dot products, which no kernel uses: peak of a core {peak:.0} GFLOP/s");
+    }
     for kernels in sets() {
         println!("{}: peak of a core {:.0} GFLOP/s", kernels.name, common::peak_gflops(kernels.name));
         for (shape, inputs, outputs) in CONVOLUTIONS {

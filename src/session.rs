@@ -98,7 +98,8 @@ impl Session {
             return Err(Error::new(ErrorKind::DeviceUnavailable, message));
         }
         if config.precision != Precision::F32 {
-            let message = "the CPU engine of this version computes in f32 only: ask for precision F32";
+            let message =
+                "the CPU engine computes in f32 only, which is faster there than a lower precision would be: ask for precision F32";
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
         let threads = match config.threads {

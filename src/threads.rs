@@ -351,6 +351,25 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
+    fn workers_stay_on_the_cores_that_the_caller_may_use() {
+        let allowed = || {
+            let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+            status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim().to_owned()
+        };
+        // A thread of its own, so that no other test is bound.
+        std::thread::spawn(move || {
+            let first = allowed().split([',', '-']).next().unwrap().parse().unwrap();
+            use_cores(&[first]).unwrap();
+            assert_eq!(available(), 1);
+            let pool = Pool::new(3, None).unwrap();
+            pool.run(|_| assert_eq!(allowed(), first.to_string())).unwrap();
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
     fn workers_block_every_signal() {
         let pool = Pool::new(2, None).unwrap();
         let blocked = AtomicUsize::new(0);

@@ -13,6 +13,9 @@ pub fn peak_gflops(kernels: &str) -> f64 {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         "avx2" => |rounds| unsafe { x86::avx2(rounds) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: asked for only where the processor has it.
+        "bf16" => |rounds| unsafe { x86::bf16(rounds) },
         _ => portable,
     };
     let attempt = |_| {
@@ -21,6 +24,16 @@ pub fn peak_gflops(kernels: &str) -> f64 {
         operations / started.elapsed().as_secs_f64() / 1e9
     };
     (0..5).map(attempt).fold(0.0, f64::max)
+}
+
+/// The same for dot products in bfloat16, where the processor has them.
+#[allow(dead_code, reason = "one benchmark shows it")]
+pub fn bf16_peak_gflops() -> Option<f64> {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx512bf16") {
+        return Some(peak_gflops("bf16"));
+    }
+    None
 }
 
 /// As many independent sums as hide the latency of a product.
@@ -58,6 +71,23 @@ mod x86 {
         }
         black_box(sums);
         (rounds * SUMS * 16 * 2) as f64
+    }
+
+    /// Dot products of pairs of bfloat16, added up in f32.
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    pub unsafe fn bf16(rounds: usize) -> f64 {
+        let (a, b) = (
+            _mm512_cvtne2ps_pbh(_mm512_set1_ps(0.5), _mm512_set1_ps(0.5)),
+            _mm512_cvtne2ps_pbh(_mm512_set1_ps(0.25), _mm512_set1_ps(0.25)),
+        );
+        let mut sums = [_mm512_set1_ps(0.5); SUMS];
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = _mm512_dpbf16_ps(*sum, a, b);
+            }
+        }
+        black_box(sums);
+        (rounds * SUMS * 32 * 2) as f64
     }
 
     #[target_feature(enable = "avx2,fma")]
