@@ -1,191 +1,87 @@
 #!/usr/bin/env python3
-"""Seconds per window on the CPU: spinect beside PyTorch, ONNX Runtime and OpenVINO.
+"""Seconds per window on the CPU: spinect beside OpenVINO, PyTorch and ONNX Runtime.
 
-    pip install torch onnx onnxruntime openvino
-    cargo build --release
-    python3 benches/peers/peers.py
+    pip install torch onnx onnxruntime openvino matplotlib
+    cargo build --release --features cli
+    python3 benches/peers/peers.py --bf16 --cold --chart docs/peers.svg     (minutes; `--rounds 2` for a first look)
 
 Everybody runs the same network (the preset, 22,581,411 parameters) with the same random weights on the same windows in
 f32 and with the same number of threads. One run, in rounds: each round gives every runtime its turn, in the same order,
 so that a machine that slows down slows down for all. A turn is a short pause (no runtime's idle threads may spin into
 the next one's turn), one call that is not counted, one that is.
 
+Two settings, a table each: a single window (latency), and a volume 16 windows deep (throughput, seconds per window).
+`--windows N ...` chooses others; without a number there is no table. The others take a volume window by window; OpenVINO
+has a second row there that computes several windows at a time (`PERFORMANCE_HINT` `THROUGHPUT`, `AsyncInferQueue`). The
+yardstick is OpenVINO's faster f32 row: spinect is to take at most 0.25 of its time.
+
 What is timed is what a caller waits for: spinect from Hounsfield units to labels (`spinect_session_segment_into`, through
-the C ABI and in this process, after `spinect_session_prepare`); the others from whitened windows to probabilities, window
-by window. With `--windows N` the volume is N windows deep: then spinect adds the overlaps up too, the others do not.
+the C ABI and in this process, after `spinect_session_prepare`), overlaps added up; the others from whitened windows to
+probabilities, overlaps left alone.
 
 spinect's C ABI gives labels and the winning probability, not all probabilities. So that is what is compared, for everyone:
-the largest difference of a voxel's winning probability to PyTorch's, and the voxels whose label differs although PyTorch's
-two largest probabilities lie more than 1e-3 apart.
+the largest difference of a voxel's winning probability to PyTorch's in f32, and the voxels whose label differs although
+PyTorch's two largest probabilities lie more than 1e-3 apart.
 
-Prints a Markdown table. `--without spinect` needs no library; `--model PATH` keeps the model file.
+    --bf16         more rows, for information: OpenVINO and PyTorch in bf16, with their errors
+    --isa avx2     everybody without AVX-512: oneDNN, which computes for OpenVINO and PyTorch, and PyTorch itself obey an
+                   environment variable, and OpenVINO's row tells what it really ran. ONNX Runtime has no such switch.
+                   Nor has spinect: its row is the network only, as `cargo bench --bench stages` measures the AVX2 kernels
+                   on windows that every thread takes for itself, so it is there for volumes only
+    --cold         seconds from the start of a `spinect segment` to its label map on disk, beside a session that is warm
+    --chart FILE   the tables as bars, in an SVG
 """
 
 import argparse
 import os
-import statistics
 import tempfile
-import time
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from network import MEAN, STD, STRIDE, WINDOW, untrained, write_model
-from spinect_c import Session
-
-PAUSE_SECONDS = 0.3
-CERTAIN_MARGIN = 1e-3
-
-
-class SpinectPeer:
-    def __init__(self, setup):
-        self.session = Session(setup.library, setup.model, setup.threads)
-        self.name = f"**spinect {self.session.version}**"
-        self.session.prepare(setup.hounsfield)
-
-    def run(self):
-        self.session.segment_into()
-
-    def answer(self):
-        return self.session.confidence(), self.session.segment_into()
-
-
-class WindowPeer:
-    """A runtime that turns one whitened window into probabilities."""
-
-    def __init__(self, setup):
-        self.windows, self.shape = setup.windows, setup.hounsfield.shape
-
-    def run(self):
-        for window in self.windows:
-            self.probabilities(window)
-
-    def mean_probabilities(self):
-        total = np.zeros((3, *self.shape), np.float32)
-        for index, window in enumerate(self.windows):
-            start = index * STRIDE[0]
-            total[:, start:start + WINDOW[0]] += self.probabilities(window)[0]
-        return total / total.sum(axis=0)
-
-    def answer(self):
-        mean = self.mean_probabilities()
-        return mean.max(axis=0), mean.argmax(axis=0)
-
-
-class PyTorchPeer(WindowPeer):
-    def __init__(self, setup):
-        super().__init__(setup)
-        torch.set_num_threads(setup.threads)
-        self.name, self.network = f"PyTorch {torch.__version__} eager", setup.network
-
-    def probabilities(self, window):
-        with torch.inference_mode():
-            return self.network(torch.from_numpy(window)).numpy()
-
-
-class OnnxRuntimePeer(WindowPeer):
-    def __init__(self, setup):
-        super().__init__(setup)
-        import onnxruntime
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = setup.threads, 1
-        self.name = f"ONNX Runtime {onnxruntime.__version__}"
-        self.session = onnxruntime.InferenceSession(setup.onnx, options, providers=["CPUExecutionProvider"])
-
-    def probabilities(self, window):
-        return self.session.run(None, {"window": window})[0]
-
-
-class OpenVinoPeer(WindowPeer):
-    def __init__(self, setup):
-        super().__init__(setup)
-        import openvino
-        # Without the hint OpenVINO computes in bf16 where the CPU can: everybody is compared in f32 here.
-        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": setup.threads, "PERFORMANCE_HINT": "LATENCY"}
-        compiled = openvino.Core().compile_model(setup.onnx, "CPU", options)
-        self.name = f"OpenVINO {openvino.__version__.split('-')[0]}"
-        self.request = compiled.create_infer_request()
-
-    def probabilities(self, window):
-        return self.request.infer({"window": window})[0]
-
-
-PEERS = {"spinect": SpinectPeer, "pytorch": PyTorchPeer, "onnxruntime": OnnxRuntimePeer, "openvino": OpenVinoPeer}
+REPOSITORY = Path(__file__).resolve().parents[2]
+AVX2_ENVIRONMENT = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    repository = Path(__file__).resolve().parents[2]
-    target = Path(os.environ.get("CARGO_TARGET_DIR", repository / "target"))
-    parser.add_argument("--library", type=Path, default=target / "release" / "libspinect.so", help="the shared library")
-    parser.add_argument("--model", type=Path, help="keep the model file here")
+    release = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")) / "release"
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--windows", type=int, default=1, help="windows along the depth of the volume")
+    parser.add_argument("--windows", type=int, nargs="*", default=[1, 16], help="depths of the volumes, in windows")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--without", choices=[name for name in PEERS if name != "pytorch"], nargs="*", default=[])
-    return parser.parse_args()
-
-
-def set_up(setup, folder):
-    """The network, its model file, its ONNX graph, and a volume that is cut into windows."""
-    setup.network = untrained(setup.seed)
-    setup.model = setup.model or folder / "peers.safetensors"
-    write_model(setup.network, setup.model)
-    setup.onnx = str(folder / "peers.onnx")
-    torch.onnx.export(setup.network, torch.zeros(1, 1, *WINDOW), setup.onnx, input_names=["window"],
-                      output_names=["probabilities"], dynamo=False)
-    depth = WINDOW[0] + STRIDE[0] * (setup.windows - 1)
-    noise = np.random.default_rng(setup.seed).normal(MEAN, STD, (depth, *WINDOW[1:]))
-    setup.hounsfield = noise.round().clip(-1024, 3071).astype(np.int16)
-    whitened = ((setup.hounsfield.astype(np.float32) - np.float32(MEAN)) / np.float32(STD))
-    starts = range(0, depth - WINDOW[0] + 1, STRIDE[0])
-    setup.windows = [np.ascontiguousarray(whitened[None, None, start:start + WINDOW[0]]) for start in starts]
-
-
-def measure(peers, rounds, windows):
-    """Seconds per window of every peer, round by round."""
-    seconds = {key: [] for key in peers}
-    for _ in range(rounds):
-        for key, peer in peers.items():
-            time.sleep(PAUSE_SECONDS)
-            peer.run()
-            begin = time.perf_counter()
-            peer.run()
-            seconds[key].append((time.perf_counter() - begin) / windows)
-    return seconds
-
-
-def processor():
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return "unknown processor"
+    parser.add_argument("--bf16", action="store_true", help="also OpenVINO and PyTorch in bf16")
+    parser.add_argument("--isa", choices=["avx2"], help="compare without AVX-512")
+    parser.add_argument("--cold", action="store_true", help="also measure a cold start")
+    parser.add_argument("--chart", type=Path, help="also draw the tables, as an SVG")
+    parser.add_argument("--without", choices=["spinect", "openvino", "onnxruntime"], nargs="*", default=[])
+    parser.add_argument("--library", type=Path, default=release / "libspinect.so", help="the shared library")
+    parser.add_argument("--program", type=Path, default=release / "spinect", help="the command line, for --cold")
+    parser.add_argument("--stages-binary", type=Path, help="for --isa avx2: the built benchmark instead of cargo bench")
+    parser.add_argument("--model", type=Path, help="keep the model file here")
+    setup = parser.parse_args()
+    if setup.isa and setup.bf16:
+        parser.error("AVX2 has no bf16")
+    if setup.isa and setup.cold:
+        parser.error("spinect has no switch for AVX2: measure the cold start without --isa")
+    if setup.chart and not setup.windows:
+        parser.error("a chart needs a table: --windows 1")
+    return setup
 
 
 def main():
     setup = arguments()
+    if setup.isa:
+        os.environ.update(AVX2_ENVIRONMENT)
+    # Only now: PyTorch and oneDNN read the environment as they are loaded.
+    import cold_start
+    import comparison
     with tempfile.TemporaryDirectory() as folder:
-        set_up(setup, Path(folder))
-        cores = os.sched_getaffinity(0)
-        peers = {key: peer(setup) for key, peer in PEERS.items() if key not in setup.without}
-        os.sched_setaffinity(0, cores)  # no runtime's pinning may bind the others
-        seconds = measure(peers, setup.rounds, len(setup.windows))
-
-        reference = peers["pytorch"].mean_probabilities()
-        runner_up, winner = np.partition(reference, 1, axis=0)[1:]
-        certain = winner - runner_up > CERTAIN_MARGIN
-        labels, pytorch = reference.argmax(axis=0), statistics.median(seconds["pytorch"])
-        print(f"{processor()}, {setup.threads} threads, {len(setup.windows)} window(s) of 32×64×64, "
-              f"{setup.rounds} rounds; {certain.mean():.1%} of the voxels have a margin above {CERTAIN_MARGIN:g}\n")
-        print("| f32 | seconds per window: median (min to max) | to PyTorch | largest difference of the winning probability "
-              "| other labels |\n|---|---|---|---|---|")
-        for key, peer in peers.items():
-            times, (confidence, own_labels) = seconds[key], peer.answer()
-            difference = "–" if key == "pytorch" else f"{np.abs(confidence - winner).max():.1e}"
-            print(f"| {peer.name} | {statistics.median(times):.3f} ({min(times):.3f} to {max(times):.3f}) "
-                  f"| {statistics.median(times) / pytorch:.2f} | {difference} | {(certain & (own_labels != labels)).sum()} |")
+        comparison.set_up(setup, Path(folder))
+        results = comparison.compare(setup)
+        if setup.cold:
+            cold_start.report(setup, Path(folder))
+    if setup.chart:
+        import chart
+        chart.draw(results, comparison.conditions(setup), setup.chart)
 
 
 if __name__ == "__main__":

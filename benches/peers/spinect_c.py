@@ -5,7 +5,7 @@ from ctypes import POINTER, byref, c_char_p, c_double, c_float, c_int32, c_int64
 
 import numpy as np
 
-VOXEL_INT16, WORLD_LPS, MEMORY_HOST, DEVICE_CPU, PRECISION_F32 = 3, 2, 0, 1, 0
+VOXEL_INT16, WORLD_RAS, WORLD_LPS, MEMORY_HOST, DEVICE_CPU, PRECISION_F32 = 3, 1, 2, 0, 1, 0
 RUN_ALL_WINDOWS = 2
 
 
@@ -64,14 +64,14 @@ class Session:
             self.library.spinect_last_error(message, len(message))
             raise RuntimeError(f"spinect: status {status}: {message.value.decode()}")
 
-    def prepare(self, hounsfield):
-        """`hounsfield` is int16 [D, H, W] at 1 mm, its index rising towards Superior, Posterior, Left: the model's own grid."""
+    def prepare(self, hounsfield, world=WORLD_LPS):
+        """`hounsfield` is int16 at 1 mm, its indices [k, j, i] being millimeters of `world`: in LPS the model's own grid."""
         depth, height, width = hounsfield.shape
         self.hounsfield = np.ascontiguousarray(hounsfield, dtype=np.int16)
         self.labels = np.empty(hounsfield.shape, np.uint8)
         identity = (c_double * 16)(*np.eye(4).ravel())
         self.volume = sized(Volume, voxel_type=VOXEL_INT16, voxels=self.hounsfield.ctypes.data, ijk_to_world=identity,
-                            dims=(c_uint64 * 3)(width, height, depth), world=WORLD_LPS, memory=MEMORY_HOST)
+                            dims=(c_uint64 * 3)(width, height, depth), world=world, memory=MEMORY_HOST)
         self.check(self.library.spinect_session_prepare(self.handle, byref(self.volume)))
 
     def segment_into(self):
