@@ -137,22 +137,45 @@ impl Combination {
         let channels = &mut winners.channels[d * plane..(d + 1) * plane];
         let confidence = &mut winners.confidence[d * plane..(d + 1) * plane];
         for h in self.covered[1].clone() {
-            for v in h * width + self.covered[2].start..h * width + self.covered[2].end {
-                let (mut best, mut total, mut channel) = (sums[v], sums[v], 0);
-                for class in 1..self.classes {
-                    let sum = sums[class * plane + v];
-                    total += sum;
-                    if sum > best {
-                        (best, channel) = (sum, class);
-                    }
-                }
-                channels[v] = channel as u8;
-                confidence[v] = best / total;
-                self.invalid |= total.is_nan();
+            let mut v = h * width + self.covered[2].start;
+            let end = h * width + self.covered[2].end;
+            while v + LANES <= end {
+                self.invalid |= decide::<LANES>(sums, plane, v, &mut channels[v..], &mut confidence[v..]);
+                v += LANES;
+            }
+            while v < end {
+                self.invalid |= decide::<1>(sums, plane, v, &mut channels[v..], &mut confidence[v..]);
+                v += 1;
             }
         }
         sums.fill(0.0);
     }
+}
+
+/// Voxels that are decided together, in the vectors that the compiler makes of them.
+const LANES: usize = 16;
+
+/// Channel and confidence of `N` voxels from `v` on, whose sums lie `plane` apart from class to class. Whether some sum was
+/// not a number.
+#[inline(always)]
+fn decide<const N: usize>(sums: &[f32], plane: usize, v: usize, channels: &mut [u8], confidence: &mut [f32]) -> bool {
+    let (mut best, mut channel) = ([0.0; N], [0u32; N]);
+    best.copy_from_slice(&sums[v..v + N]);
+    let mut total = best;
+    for (class, sums) in sums.chunks_exact(plane).enumerate().skip(1) {
+        for (lane, &sum) in sums[v..v + N].iter().enumerate() {
+            total[lane] += sum;
+            channel[lane] = if sum > best[lane] { class as u32 } else { channel[lane] };
+            best[lane] = if sum > best[lane] { sum } else { best[lane] };
+        }
+    }
+    let mut invalid = false;
+    for lane in 0..N {
+        channels[lane] = channel[lane] as u8;
+        confidence[lane] = best[lane] / total[lane];
+        invalid |= total[lane].is_nan();
+    }
+    invalid
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! values here, and statistics are gathered on the way.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::sync::Mutex;
 
 use super::Region;
@@ -28,15 +29,17 @@ impl Tally {
     /// Nothing counted yet.
     pub const EMPTY: Tally = Tally { voxels: 0, index_sums: [0; 3], min: [u64::MAX; 3], max: [0; 3], confidence: 0.0 };
 
-    /// Counts a voxel (i, j, k).
-    fn count(&mut self, index: [usize; 3], confidence: f32) {
-        self.voxels += 1;
-        self.confidence += f64::from(confidence);
-        for (axis, index) in index.map(|n| n as u64).into_iter().enumerate() {
-            self.index_sums[axis] += index;
-            self.min[axis] = self.min[axis].min(index);
-            self.max[axis] = self.max[axis].max(index);
+    /// Counts a run of voxels along i, whose confidences have been added already.
+    fn count(&mut self, i: Range<usize>, j: usize, k: usize) {
+        let run = i.len() as u64;
+        let [first, last, j, k] = [i.start, i.end - 1, j, k].map(|n| n as u64);
+        self.voxels += run;
+        // The sum of an arithmetic series: one of the factors is even.
+        for (axis, sum) in [(first + last) * run / 2, j * run, k * run].into_iter().enumerate() {
+            self.index_sums[axis] += sum;
         }
+        self.min = [self.min[0].min(first), self.min[1].min(j), self.min[2].min(k)];
+        self.max = [self.max[0].max(last), self.max[1].max(j), self.max[2].max(k)];
     }
 
     /// Both together.
@@ -121,11 +124,20 @@ pub fn restore(winners: &Winners, map: LabelMap<'_>, tallies: &mut Tallies, pool
                 row[..examined[0].start].fill(background);
                 row[examined[0].end..].fill(background);
                 let base = offsets[2][k] as usize + offsets[1][j] as usize;
-                for i in examined[0].clone() {
-                    let model = base + offsets[0][i] as usize;
-                    let channel = usize::from(winners.channels[model]);
-                    row[i] = MaybeUninit::new(values[channel]);
-                    tally[channel].count([i, j, k], winners.confidence[model]);
+                // Run after run of equal channels: neighbors along i most often are.
+                let model = |i: usize| base + offsets[0][i] as usize;
+                let Range { start: mut i, end } = examined[0];
+                while i < end {
+                    let (first, channel) = (i, winners.channels[model(i)]);
+                    let tally = &mut tally[usize::from(channel)];
+                    let mut confidence = tally.confidence;
+                    while i < end && winners.channels[model(i)] == channel {
+                        confidence += f64::from(winners.confidence[model(i)]);
+                        i += 1;
+                    }
+                    row[first..i].fill(MaybeUninit::new(values[usize::from(channel)]));
+                    tally.confidence = confidence;
+                    tally.count(first..i, j, k);
                 }
             }
         }
