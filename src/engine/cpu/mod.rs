@@ -90,8 +90,8 @@ impl Drop for StopOnPanic<'_> {
 }
 
 impl CpuEngine {
-    /// How windows are taken together: at levels of 4×8×8 voxels and below.
-    pub const GROUPING: Grouping = Grouping { windows: GROUP, voxels: 512 };
+    /// How windows are taken together: at levels of 8×16×16 voxels and below.
+    pub const GROUPING: Grouping = Grouping { windows: GROUP, voxels: 2048 };
 
     /// Takes the memory for a plan on this many threads and packs its weights for these kernels.
     ///
