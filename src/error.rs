@@ -164,8 +164,8 @@ pub(crate) fn try_reserve<T>(vector: &mut Vec<T>, len: usize, what: &str) -> Res
     Ok(())
 }
 
-/// Asks for large pages behind a large vector: the network walks through hundreds of megabytes, and looking up the place of
-/// every small page takes a tenth of its time. A wish: nothing depends on it.
+/// Asks for large pages behind a large vector: the first touch of hundreds of megabytes then faults hundreds of times and
+/// not a hundred thousand times, and the network looks up fewer places. A wish: nothing depends on it.
 #[cfg(target_os = "linux")]
 fn ask_for_huge_pages<T>(vector: &Vec<T>) {
     const HUGE: usize = 2 << 20;

@@ -27,7 +27,7 @@ use crate::pipeline::combine::{Combination, Winners};
 use crate::pipeline::window::Windows;
 use crate::threads::{Pool, lock};
 
-/// Windows that a thread takes together, so that the weights of the deep levels, some 300 MB for the paper's network, are
+/// Windows that a thread takes together, so that the weights of the deep levels, some 330 MB for the paper's network, are
 /// read from memory once for all of them.
 const GROUP: usize = 4;
 /// Slots for results per thread: a group being computed, a group waiting for its turn.
