@@ -348,8 +348,9 @@ mod tests {
 
     use super::super::CpuEngine;
     use super::super::kernels::Kernels;
+    use super::super::kernels::testing::noise;
     use super::*;
-    use crate::model::Model;
+    use crate::model::{Config, Model};
     use crate::testing::shared_data;
     use crate::threads::Pool;
 
@@ -378,6 +379,34 @@ mod tests {
             let worst = (0..probabilities.len()).map(|at| (probabilities[at] - golden(at)).abs()).fold(0.0, f32::max);
             println!("{}: largest difference {worst:.1e}", kernels.name);
             assert!(worst <= 1e-4, "{}: {worst}", kernels.name);
+        }
+    }
+
+    #[test]
+    fn a_group_of_windows_gives_the_bits_of_each_alone() {
+        let mut config = Config::spinect(&[4, 20, 33]);
+        config.window.size = [16, 32, 32];
+        config.window.stride = [10, 20, 20];
+        let network = Network::new(Plan::new(&Model::untrained(config, 1).unwrap(), CpuEngine::GROUPING).unwrap()).unwrap();
+        assert!(network.group > 2 && !network.deep.is_empty());
+        let grid = Grid { dims: [16, 32, 72], voxels: noise(16 * 32 * 72, 5), outside: 0.0 };
+        let starts = [[0, 0, 0], [0, 0, 20], [0, 0, 40]];
+        for kernels in Kernels::available() {
+            let scratch = [network.scratch().unwrap()];
+            let executor = Executor { kernels, pool: None, scratch: &scratch, check: &|| Ok(()), observe: None };
+            let mut work = Workspace::new(&network).unwrap();
+            let mut decode = |starts: &[[usize; 3]]| -> Vec<Vec<f32>> {
+                network.encode(&executor, &grid, starts, &mut work).unwrap();
+                let mut one = |window| {
+                    let mut probabilities = vec![0.0; network.probability_count()];
+                    network.decode(&executor, window, &mut work, &mut probabilities).unwrap();
+                    probabilities
+                };
+                (0..starts.len()).map(&mut one).collect()
+            };
+            let together = decode(&starts);
+            assert_ne!(together[0], together[1]);
+            assert_eq!(together, starts.map(|start| decode(&[start]).remove(0)), "{}", kernels.name);
         }
     }
 }

@@ -129,3 +129,39 @@ impl Turns {
         state.adding = false;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_given_out_in_groups_that_shrink_towards_the_end() {
+        let turns = Turns::new(16).unwrap();
+        let mut taken = Vec::new();
+        loop {
+            let mut group = [(0, 0); 4];
+            let count = turns.take(11, 2, &Actions::default(), &mut group, &|| Ok(())).unwrap();
+            if count == 0 {
+                break;
+            }
+            taken.push(group[..count].to_vec());
+        }
+        assert_eq!(taken.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 2, 1]);
+        let (windows, mut slots): (Vec<_>, Vec<_>) = taken.concat().into_iter().unzip();
+        slots.sort_unstable();
+        slots.dedup();
+        assert_eq!((windows, slots.len()), ((0..11).collect(), 11), "every window once, each with a slot of its own");
+    }
+
+    #[test]
+    fn a_result_waits_until_all_before_it_are_added() {
+        let turns = Turns::new(4).unwrap();
+        let mut group = [(0, 0); 3];
+        assert_eq!(turns.take(3, 1, &Actions::default(), &mut group, &|| Ok(())).unwrap(), 3);
+        let mut added = Vec::new();
+        for window in [2, 0, 1] {
+            turns.deliver(window, group[window].1, 3, &Actions::default(), &mut |window, _| added.push(window));
+        }
+        assert_eq!(added, [0, 1, 2]);
+    }
+}

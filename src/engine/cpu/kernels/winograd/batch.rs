@@ -33,8 +33,13 @@ pub struct Map<P> {
 /// Blocks of outputs whose weights lie side by side.
 pub const PAIR: usize = 2;
 
-/// Inputs whose weights are asked for ahead of the products.
+/// Inputs whose weights are asked for ahead of the products, at most.
 const AHEAD: usize = 128;
+
+/// Up to so many input channels, the next batch's input has room in the second-level cache beside this one's data.
+const FEW: usize = 64;
+/// Beyond so many input channels, this batch's transformed input has none.
+const MANY: usize = 128;
 
 /// What a batch of tiles needs.
 #[derive(Debug)]
@@ -168,6 +173,9 @@ pub unsafe fn batch<L: Lanes, Z: Axis, Y: Axis, X: Axis, const B: usize, const P
 }
 
 /// Input transform of a tile, block after block.
+///
+/// # Safety
+/// As [`batch`].
 #[inline(always)]
 unsafe fn tile<L: Lanes, Z: Axis, Y: Axis, X: Axis>(batch: &Batch, layout: &Layout, index: usize) {
     let (window, start) = batch.origin::<Z, Y, X>(index);
@@ -194,10 +202,14 @@ unsafe fn tile<L: Lanes, Z: Axis, Y: Axis, X: Axis>(batch: &Batch, layout: &Layo
 }
 
 /// Input transform of one tile and block of channels, whose first voxel, border included, is `from`.
+///
+/// # Safety
+/// As [`batch`].
 #[inline(always)]
 unsafe fn input<L: Lanes, Z: Axis, Y: Axis, X: Axis>(from: *const f32, row: usize, plane: usize, to: *mut f32, point: usize) {
     let mut planes = MaybeUninit::<[[[L; POINTS]; POINTS]; POINTS]>::uninit();
     let planes: *mut L = planes.as_mut_ptr().cast();
+    // SAFETY: the caller's.
     unsafe {
         for z in 0..Z::POINTS {
             let plane = from.add(z * plane);
@@ -220,8 +232,12 @@ unsafe fn input<L: Lanes, Z: Axis, Y: Axis, X: Axis>(from: *const f32, row: usiz
 }
 
 /// Input transform along W and H of one plane of a tile, for the lower or `UPPER` half of the points along W.
+///
+/// # Safety
+/// As [`batch`].
 #[inline(always)]
 unsafe fn half_plane<L: Lanes, Y: Axis, X: Axis, const UPPER: bool>(from: *const f32, row: usize, to: *mut L) {
+    // SAFETY: the caller's.
     unsafe {
         let mut halves = [[L::splat(0.0); POINTS / 2]; POINTS];
         for y in 0..Y::POINTS {
@@ -249,8 +265,12 @@ unsafe fn half_plane<L: Lanes, Y: Axis, X: Axis, const UPPER: bool>(from: *const
 
 /// A copy of a tile that overhangs: what lies beyond the border is not there to be read, and goes only into outputs that
 /// are not kept.
+///
+/// # Safety
+/// As [`batch`].
 #[inline(never)]
 unsafe fn overhanging<L: Lanes, Z: Axis, Y: Axis, X: Axis>(from: *const f32, row: usize, plane: usize, left: [usize; 3], to: *mut f32) {
+    // SAFETY: the caller's.
     unsafe {
         for z in 0..Z::POINTS {
             for y in 0..Y::POINTS {
@@ -309,6 +329,9 @@ unsafe fn ask_for_output<L: Lanes, Z: Axis, Y: Axis, X: Axis>(batch: &Batch, pie
 }
 
 /// The products of one point along H and W for `B` blocks of outputs, and their output transform along D.
+///
+/// # Safety
+/// As [`batch`].
 #[inline(always)]
 unsafe fn products<L: Lanes, Z: Axis, Y: Axis, X: Axis, const B: usize, const P0: usize, const P1: usize, const P2: usize>(
     batch: &Batch,
@@ -317,13 +340,14 @@ unsafe fn products<L: Lanes, Z: Axis, Y: Axis, X: Axis, const B: usize, const P0
     column: usize,
     block: usize,
 ) {
+    // SAFETY: the caller's.
     unsafe {
         let (inputs, count) = (layout.inputs, batch.count);
         let column_products = batch.scratch.add(layout.column);
         for z in 0..Z::POINTS {
             let point = column * Z::POINTS + z;
             if block == 0 {
-                if inputs <= 64 {
+                if inputs <= FEW {
                     ask_for_input::<L, Z, Y, X>(batch, point);
                 }
                 ask_for_output::<L, Z, Y, X>(batch, point);
@@ -331,25 +355,20 @@ unsafe fn products<L: Lanes, Z: Axis, Y: Axis, X: Axis, const B: usize, const P0
             let values = batch.scratch.add(point * layout.point);
             let weight = weight.add(z * inputs * PAIR * BLOCK);
             let to = column_products.add(z * count * B * BLOCK);
-            // Where the input lies beyond the second-level cache, the first blocks of outputs bring its next point along for all.
-            let next = if block == 0 && inputs > 128 { layout.point } else { 0 };
+            // The first blocks of outputs bring the input's next point along for all.
+            let next = if block == 0 && inputs > MANY { layout.point } else { 0 };
             let mut tile = 0;
-            while tile + P0 <= count {
-                product::<L, B, P0>(values.add(tile * inputs), inputs, weight, to.add(tile * B * BLOCK), next);
-                tile += P0;
+            // The widest register tile first.
+            macro_rules! cover {
+                ($($tiles:tt),+) => {
+                    $(#[allow(clippy::int_plus_one, reason = "the last is one tile wide")]
+                    while tile + $tiles <= count {
+                        product::<L, B, $tiles>(values.add(tile * inputs), inputs, weight, to.add(tile * B * BLOCK), next);
+                        tile += $tiles;
+                    })+
+                };
             }
-            while tile + P1 <= count {
-                product::<L, B, P1>(values.add(tile * inputs), inputs, weight, to.add(tile * B * BLOCK), next);
-                tile += P1;
-            }
-            while tile + P2 <= count {
-                product::<L, B, P2>(values.add(tile * inputs), inputs, weight, to.add(tile * B * BLOCK), next);
-                tile += P2;
-            }
-            while tile < count {
-                product::<L, B, 1>(values.add(tile * inputs), inputs, weight, to.add(tile * B * BLOCK), next);
-                tile += 1;
-            }
+            cover!(P0, P1, P2, 1);
         }
         for tile in 0..count {
             for b in 0..B {
@@ -368,6 +387,9 @@ unsafe fn products<L: Lanes, Z: Axis, Y: Axis, X: Axis, const B: usize, const P0
 }
 
 /// `P` tiles × `B` blocks of outputs, in registers. The numbers `next` further on are asked for, unless it is 0.
+///
+/// # Safety
+/// As [`batch`].
 #[inline(always)]
 unsafe fn product<L: Lanes, const B: usize, const P: usize>(
     values: *const f32,
@@ -378,6 +400,7 @@ unsafe fn product<L: Lanes, const B: usize, const P: usize>(
 ) {
     // Weights are asked for so far ahead.
     let ahead = (2 * inputs).min(AHEAD) * PAIR * BLOCK;
+    // SAFETY: the caller's.
     unsafe {
         let mut sums = [[L::splat(0.0); B]; P];
         for first in (0..inputs).step_by(BLOCK) {
@@ -411,6 +434,9 @@ unsafe fn product<L: Lanes, const B: usize, const P: usize>(
 
 /// Output transform along H and W of one tile and block of outputs, bias, ReLU, maxima. A tile that is not `WHOLE`
 /// overhangs the result.
+///
+/// # Safety
+/// As [`batch`].
 #[inline(always)]
 unsafe fn output<L: Lanes, Z: Axis, Y: Axis, X: Axis, const WHOLE: bool>(
     batch: &Batch,
@@ -419,6 +445,7 @@ unsafe fn output<L: Lanes, Z: Axis, Y: Axis, X: Axis, const WHOLE: bool>(
     window: usize,
     start: [usize; 3],
 ) {
+    // SAFETY: the caller's.
     unsafe {
         let bias = L::load(batch.bias.add(block * BLOCK));
         let zero = L::splat(0.0);
