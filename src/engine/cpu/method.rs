@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_papers_network_gets_the_methods_that_were_measured_to_be_fastest() {
+    fn the_papers_network_gets_the_methods_that_its_benchmarks_chose() {
         use Method::Winograd;
         let fastest = |shape, inputs, outputs| Method::fastest(shape, inputs, outputs);
         for (shape, channels) in [([32, 64, 64], 32), ([16, 32, 32], 64), ([8, 16, 16], 128)] {
