@@ -73,6 +73,37 @@ impl Executor<'_> {
     }
 }
 
+#[cfg(feature = "trainer")]
+impl Executor<'_> {
+    /// Calls `piece` with every chunk of `a` and the chunk of `b` with the same number, each once, in any order and on any of
+    /// the threads. A length of 0: empty chunks.
+    ///
+    /// # Errors
+    /// Whatever `check` returns; then pieces are missing.
+    ///
+    /// # Panics
+    /// If `a` does not consist of whole chunks, or `b` has fewer.
+    pub fn each_pair<A: Send, B: Send>(
+        &self,
+        a: &mut [A],
+        a_length: usize,
+        b: &mut [B],
+        b_length: usize,
+        piece: &(dyn Fn(usize, &mut [A], &mut [B]) + Sync),
+    ) -> Result<()> {
+        let count = a.len() / a_length;
+        assert!(a.len() == count * a_length && b.len() >= count * b_length, "chunks side by side");
+        let (a, b) = (Shared::new(a), Shared::new(b));
+        self.each(count, &|index, _| {
+            // SAFETY: every piece has its own chunk of either.
+            let (a, b) = unsafe {
+                (a.part(index * a_length..(index + 1) * a_length), b.part(index * b_length..(index + 1) * b_length))
+            };
+            piece(index, a, b);
+        })
+    }
+}
+
 /// A slice whose parts are written by different threads at the same time.
 pub(super) struct Shared<'a, T> {
     first: *mut T,

@@ -3,11 +3,14 @@
 
 #[cfg(test)]
 mod accuracy;
+pub mod convolution;
 pub mod executor;
 pub mod identical;
 pub mod kernels;
 pub mod method;
 pub mod network;
+#[cfg(feature = "trainer")]
+pub mod training;
 pub mod turns;
 
 use std::sync::{Mutex, PoisonError};

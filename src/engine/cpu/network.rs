@@ -4,23 +4,13 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::time::Instant;
 
+use super::convolution::Convolution;
 use super::executor::{Executor, Scratch};
-use super::kernels::{
-    Block, PackedConvolution, PackedHead, PackedUpsample, PackedWinograd, Source, Window, convolve, convolve_winograd, head, max_pool,
-    stem, upsample,
-};
+use super::kernels::{Block, PackedConvolution, PackedHead, PackedUpsample, Source, Window, head, max_pool, stem, upsample};
 use super::method::Method;
-use crate::engine::fold::Layer;
 use crate::engine::plan::{Place, Plan, Step};
 use crate::error::{Error, ErrorKind, Result, try_vec};
 use crate::pipeline::grid::Grid;
-
-/// A 3×3×3 convolution's weights, packed for the method that computes it.
-#[derive(Debug)]
-enum Convolution {
-    Direct(PackedConvolution),
-    Winograd(PackedWinograd),
-}
 
 /// A step of the plan with its weights, packed for the kernel that reads them.
 #[derive(Debug)]
@@ -47,17 +37,17 @@ pub struct Network {
     scratch: usize,
 }
 
+/// Channels of a convolution's sources.
+fn channels(input: Place, second: Option<Place>) -> [usize; 2] {
+    [input.channels, second.map_or(0, |place| place.channels)]
+}
+
 /// The memory of one worker.
 #[derive(Debug)]
 pub struct Workspace {
     arena: Vec<Block>,
     /// The window, with a border of zeros.
     window: Vec<f32>,
-}
-
-/// Channels of a convolution's sources.
-fn channels(input: Place, second: Option<Place>) -> [usize; 2] {
-    [input.channels, second.map_or(0, |place| place.channels)]
 }
 
 impl Network {
@@ -86,7 +76,7 @@ impl Network {
                 }
                 Step::Convolution { input, second, output, pooled, layer } => {
                     let inputs = channels(input, second);
-                    let weights = Convolution::new(&take(layer)?, method(output.shape, inputs, output.channels), inputs, output)?;
+                    let weights = Convolution::new(&take(layer)?, method(output.shape, inputs, output.channels), inputs, output.channels)?;
                     Stage::Convolution { input, second, output, pooled, weights }
                 }
                 Step::Upsample { input, output, layer } => {
@@ -105,7 +95,7 @@ impl Network {
             .iter()
             .map(|step| match *step {
                 Step::Stem { output, .. } => PackedConvolution::bytes(1, output.channels),
-                Step::Convolution { input, second, output, .. } => Convolution::bytes(input, second, output),
+                Step::Convolution { input, second, output, .. } => Convolution::bytes(output.shape, channels(input, second), output.channels),
                 Step::Upsample { input, output, .. } => PackedUpsample::bytes(input.channels, output.channels),
                 Step::Head { input, .. } => PackedHead::bytes(input.channels, plan.classes),
             })
@@ -115,7 +105,7 @@ impl Network {
     /// Blocks of scratch memory that a thread needs for a plan.
     fn scratch_blocks(plan: &Plan) -> usize {
         let blocks = plan.steps.iter().map(|step| match *step {
-            Step::Convolution { input, second, output, .. } => Convolution::scratch_blocks(input, second, output),
+            Step::Convolution { input, second, output, .. } => Convolution::scratch_blocks(output.shape, channels(input, second), output.channels),
             _ => 0,
         });
         blocks.max().unwrap_or(0)
@@ -201,12 +191,8 @@ impl Stage {
             Stage::Convolution { input, second, output, weights, .. } => {
                 let inputs = channels(*input, *second);
                 let from = if inputs[1] > 0 { format!("{} + {}", inputs[0], inputs[1]) } else { inputs[0].to_string() };
-                let method = match weights {
-                    Convolution::Direct(_) => "direct".into(),
-                    Convolution::Winograd(weights) => format!("F({})", weights.tile().outputs().map(|n| n.to_string()).join("×")),
-                };
                 let products = 27 * (inputs[0] + inputs[1]) * output.channels * voxels(output);
-                (format!("{from} → {} at {}, {method}", output.channels, shape(output)), products)
+                (format!("{from} → {} at {}, {}", output.channels, shape(output), weights.method()), products)
             }
             Stage::Upsample { input, output, .. } => {
                 let name = format!("{} → {} up to {}", input.channels, output.channels, shape(output));
@@ -247,48 +233,6 @@ impl Stage {
                 let [from] = parts(arena, &windows, [Some(input)])?;
                 head(executor, from, input, weights, probabilities)
             }
-        }
-    }
-}
-
-impl Convolution {
-    fn new(layer: &Layer, method: Method, inputs: [usize; 2], output: Place) -> Result<Self> {
-        Ok(match method {
-            Method::Direct => Convolution::Direct(PackedConvolution::new(layer, inputs, output.channels)?),
-            Method::Winograd(tile) => Convolution::Winograd(PackedWinograd::new(layer, tile, inputs, output.channels)?),
-        })
-    }
-
-    fn bytes(input: Place, second: Option<Place>, output: Place) -> usize {
-        let inputs = channels(input, second);
-        match Method::fastest(output.shape, inputs, output.channels) {
-            Method::Direct => PackedConvolution::bytes(inputs[0] + inputs[1], output.channels),
-            Method::Winograd(tile) => PackedWinograd::bytes(tile, inputs, output.channels),
-        }
-    }
-
-    fn scratch_blocks(input: Place, second: Option<Place>, output: Place) -> usize {
-        let inputs = channels(input, second);
-        match Method::fastest(output.shape, inputs, output.channels) {
-            Method::Direct => 0,
-            Method::Winograd(tile) => PackedWinograd::scratch(tile, inputs, output.channels),
-        }
-    }
-
-    fn convolve(
-        &self,
-        executor: &Executor<'_>,
-        sources: [Option<Source<'_>>; 2],
-        output: &mut [Block],
-        place: &Place,
-        pooled: Option<(&mut [Block], &Place)>,
-    ) -> Result<()> {
-        match self {
-            Convolution::Direct(weights) => {
-                convolve(executor, sources, weights, output, place)?;
-                pooled.map_or(Ok(()), |(maxima, to)| max_pool(executor, output, place, maxima, to))
-            }
-            Convolution::Winograd(weights) => convolve_winograd(executor, sources, weights, output, place, pooled),
         }
     }
 }

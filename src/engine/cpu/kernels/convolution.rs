@@ -1,4 +1,5 @@
-//! 3×3×3 convolution, zero padding 1, bias, ReLU: `y[o] = max(0, b[o] + Σ_i Σ_taps w[o][i][tap] · x[i][voxel + tap])`.
+//! 3×3×3 convolution, zero padding 1, bias, ReLU: `y[o] = max(0, b[o] + Σ_i Σ_taps w[o][i][tap] · x[i][voxel + tap])`; in
+//! training also without ReLU.
 //!
 //! Layout: feature maps as `plan.rs` says; weights \[block of outputs\]\[block of inputs\]\[27 taps\]\[input\]\[16 outputs\].
 //! Blocking: a register tile of output voxels along W × blocks of output channels takes every input channel and tap
@@ -23,6 +24,8 @@ pub struct PackedConvolution {
     outputs: usize,
     weight: Vec<Block>,
     bias: Vec<Block>,
+    /// What a result is at least: 0, or −∞ without activation.
+    floor: f32,
 }
 
 impl PackedConvolution {
@@ -52,7 +55,14 @@ impl PackedConvolution {
                 }
             }
         }
-        Ok(PackedConvolution { inputs, outputs, weight, bias: pack_bias(&layer.bias)? })
+        Ok(PackedConvolution { inputs, outputs, weight, bias: pack_bias(&layer.bias)?, floor: 0.0 })
+    }
+
+    /// The same without activation, for training: what follows it there is a step of its own.
+    #[cfg(feature = "trainer")]
+    #[must_use]
+    pub fn linear(self) -> Self {
+        Self { floor: f32::NEG_INFINITY, ..self }
     }
 
     /// Bytes that a convolution of this size takes.
@@ -101,6 +111,7 @@ pub(super) struct Slab<'a> {
     weight: &'a [Block],
     weight_step: usize,
     bias: &'a [Block],
+    floor: f32,
     /// Voxel (0, 0) of the plane in the slab's first block of outputs; `output_volume` and `output_row` numbers on, the
     /// next block and the next row.
     output: *mut f32,
@@ -191,6 +202,7 @@ unsafe fn planes(
             weight: &weights.weight[first * weight_step..last * weight_step],
             weight_step,
             bias: &weights.bias[first..last],
+            floor: weights.floor,
             output: output.pointer(voxel).cast(),
             output_volume: place.volume() * BLOCK,
             output_row: place.row() * BLOCK,
@@ -287,7 +299,7 @@ unsafe fn tile<L: Lanes, const B: usize, const P: usize, const STRIDE: usize>(sl
         let output = slab.output.add(row * slab.output_row + column * BLOCK);
         for (p, sum) in sums.into_iter().enumerate() {
             for (b, lanes) in sum.into_iter().enumerate() {
-                lanes.max(L::splat(0.0)).store(output.add(b * slab.output_volume + p * BLOCK));
+                lanes.max(L::splat(slab.floor)).store(output.add(b * slab.output_volume + p * BLOCK));
             }
         }
     }

@@ -19,6 +19,10 @@ macro_rules! cover {
 }
 
 mod convolution;
+#[cfg(feature = "trainer")]
+mod correlation;
+#[cfg(feature = "trainer")]
+mod downsample;
 mod head;
 mod lanes;
 mod max_pool;
@@ -26,6 +30,10 @@ mod upsample;
 mod winograd;
 
 pub use convolution::{PackedConvolution, Source, Window, convolve, stem};
+#[cfg(feature = "trainer")]
+pub use correlation::Correlation;
+#[cfg(feature = "trainer")]
+pub use downsample::{PackedDownsample, downsample};
 pub use head::{PackedHead, head};
 pub use max_pool::max_pool;
 pub use upsample::{PackedUpsample, upsample};
@@ -51,6 +59,10 @@ pub struct Kernels {
     upsample: unsafe fn(&upsample::Slab<'_>),
     max_pool: unsafe fn(&mut max_pool::Slab<'_>),
     head: unsafe fn(&mut head::Row<'_>),
+    #[cfg(feature = "trainer")]
+    correlation: unsafe fn(&correlation::Run),
+    #[cfg(feature = "trainer")]
+    downsample: unsafe fn(&downsample::Slab<'_>),
 }
 
 impl std::fmt::Debug for Kernels {
@@ -86,8 +98,31 @@ macro_rules! kernels {
         unsafe fn head(row: &mut h::Row<'_>) {
             unsafe { h::row::<$lanes, $q0>(row) }
         }
+        #[cfg(feature = "trainer")]
+        $(#[$features])?
+        unsafe fn correlation(run: &super::correlation::Run) {
+            unsafe { super::correlation::run::<$lanes, $blocks, $p0, $p1, $q0, $q1>(run) }
+        }
+        #[cfg(feature = "trainer")]
+        $(#[$features])?
+        unsafe fn downsample(slab: &super::downsample::Slab<'_>) {
+            unsafe { super::downsample::slab::<$lanes, $blocks, $p0, $p1, $q0, $q1>(slab) }
+        }
         let winograd = super::winograd::tiles!($lanes, $(#[$features])?, $blocks by [$t0, $t1, $t2]);
-        super::Kernels { name: $name, channel_blocks: $blocks, convolution, stem, winograd, upsample, max_pool, head }
+        super::Kernels {
+            name: $name,
+            channel_blocks: $blocks,
+            convolution,
+            stem,
+            winograd,
+            upsample,
+            max_pool,
+            head,
+            #[cfg(feature = "trainer")]
+            correlation,
+            #[cfg(feature = "trainer")]
+            downsample,
+        }
     }};
 }
 

@@ -62,6 +62,8 @@ pub struct Batch {
     pub pairs: usize,
     /// Biases.
     pub bias: *const f32,
+    /// What a result is at least.
+    pub floor: f32,
     /// The first voxel of the result.
     pub output: Map<*mut f32>,
     /// The first voxel of the result's 2×2×2 maxima.
@@ -448,7 +450,7 @@ unsafe fn output<L: Lanes, Z: Axis, Y: Axis, X: Axis, const WHOLE: bool>(
     // SAFETY: the caller's.
     unsafe {
         let bias = L::load(batch.bias.add(block * BLOCK));
-        let zero = L::splat(0.0);
+        let (zero, floor) = (L::splat(0.0), L::splat(batch.floor));
         let Map { first, row, plane, volume, .. } = batch.output;
         let to = first.add(block * volume + batch.output.offset(window, start));
         let left: [usize; 3] = std::array::from_fn(|axis| batch.shape[axis] - start[axis]);
@@ -472,7 +474,7 @@ unsafe fn output<L: Lanes, Z: Axis, Y: Axis, X: Axis, const WHOLE: bool>(
                 X::output(&mut values[y]);
                 for x in 0..X::OUTPUTS {
                     if WHOLE || (y < left[1] && x < left[2]) {
-                        values[y][x].add(bias).max(zero).store(to.add(z * plane + y * row + x * BLOCK));
+                        values[y][x].add(bias).max(floor).store(to.add(z * plane + y * row + x * BLOCK));
                     }
                 }
             }

@@ -102,6 +102,8 @@ pub struct PackedWinograd {
     /// filled up to whole blocks.
     weight: Vec<Block>,
     bias: Vec<Block>,
+    /// What a result is at least: 0, the activation, or −∞ without one.
+    floor: f32,
 }
 
 impl PackedWinograd {
@@ -139,7 +141,14 @@ impl PackedWinograd {
                 });
             }
         }
-        Ok(PackedWinograd { tile, inputs, outputs, weight, bias: pack_bias(&layer.bias)? })
+        Ok(PackedWinograd { tile, inputs, outputs, weight, bias: pack_bias(&layer.bias)?, floor: 0.0 })
+    }
+
+    /// The same without activation, for training: what follows it there is a step of its own.
+    #[cfg(feature = "trainer")]
+    #[must_use]
+    pub fn linear(self) -> Self {
+        Self { floor: f32::NEG_INFINITY, ..self }
     }
 
     /// The tile.
@@ -242,6 +251,7 @@ pub fn convolve(
             weight: weights.weight[block * tile.points()[0] * inputs * BLOCK..].as_ptr().cast(),
             pairs,
             bias: weights.bias[block..end].as_ptr().cast(),
+            floor: weights.floor,
             output: to(&output, place),
             pooled: pooled.as_ref().map(|(pooled, place)| to(pooled, place)),
             scratch: scratch.as_mut_ptr().cast(),
