@@ -29,5 +29,10 @@ fn main() {
         .skip(1)
         .collect();
     seconds.sort_by(f64::total_cmp);
-    println!("{channels:?}, batch {batch}, {threads} threads: {:.3} s per step (median; {:.3} to {:.3})", seconds[rounds / 2], seconds[0], seconds[rounds - 1]);
+    println!(
+        "{channels:?}, batch {batch}, {threads} threads: {:.3} s per step (median; {:.3} to {:.3})",
+        seconds[rounds / 2],
+        seconds[0],
+        seconds[rounds - 1]
+    );
 }

@@ -39,6 +39,18 @@ impl Convolution {
         }
     }
 
+    /// Packs other weights of the same shape; Winograd's in the same memory and on all threads.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and whatever the executor's `check` returns.
+    #[cfg(feature = "trainer")]
+    pub fn repack(&mut self, executor: &Executor<'_>, layer: &Layer) -> Result<()> {
+        match self {
+            Convolution::Direct(weights) => weights.repack(layer),
+            Convolution::Winograd(weights) => weights.repack(executor, layer),
+        }
+    }
+
     /// Bytes that the fastest method takes for a convolution of so many voxels, D, H, W, and channels.
     pub fn bytes(shape: [usize; 3], inputs: [usize; 2], outputs: usize) -> usize {
         match Method::fastest(shape, inputs, outputs) {

@@ -96,9 +96,7 @@ impl Executor<'_> {
         let (a, b) = (Shared::new(a), Shared::new(b));
         self.each(count, &|index, _| {
             // SAFETY: every piece has its own chunk of either.
-            let (a, b) = unsafe {
-                (a.part(index * a_length..(index + 1) * a_length), b.part(index * b_length..(index + 1) * b_length))
-            };
+            let (a, b) = unsafe { (a.part(index * a_length..(index + 1) * a_length), b.part(index * b_length..(index + 1) * b_length)) };
             piece(index, a, b);
         })
     }

@@ -95,7 +95,9 @@ impl Network {
             .iter()
             .map(|step| match *step {
                 Step::Stem { output, .. } => PackedConvolution::bytes(1, output.channels),
-                Step::Convolution { input, second, output, .. } => Convolution::bytes(output.shape, channels(input, second), output.channels),
+                Step::Convolution { input, second, output, .. } => {
+                    Convolution::bytes(output.shape, channels(input, second), output.channels)
+                }
                 Step::Upsample { input, output, .. } => PackedUpsample::bytes(input.channels, output.channels),
                 Step::Head { input, .. } => PackedHead::bytes(input.channels, plan.classes),
             })
@@ -105,7 +107,9 @@ impl Network {
     /// Blocks of scratch memory that a thread needs for a plan.
     fn scratch_blocks(plan: &Plan) -> usize {
         let blocks = plan.steps.iter().map(|step| match *step {
-            Step::Convolution { input, second, output, .. } => Convolution::scratch_blocks(output.shape, channels(input, second), output.channels),
+            Step::Convolution { input, second, output, .. } => {
+                Convolution::scratch_blocks(output.shape, channels(input, second), output.channels)
+            }
             _ => 0,
         });
         blocks.max().unwrap_or(0)

@@ -58,6 +58,16 @@ impl PackedConvolution {
         Ok(PackedConvolution { inputs, outputs, weight, bias: pack_bias(&layer.bias)?, floor: 0.0 })
     }
 
+    /// Packs other weights of the same shape.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    #[cfg(feature = "trainer")]
+    pub fn repack(&mut self, layer: &Layer) -> Result<()> {
+        *self = PackedConvolution { floor: self.floor, ..Self::new(layer, self.inputs, self.outputs)? };
+        Ok(())
+    }
+
     /// The same without activation, for training: what follows it there is a step of its own.
     #[cfg(feature = "trainer")]
     #[must_use]

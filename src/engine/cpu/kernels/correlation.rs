@@ -8,8 +8,8 @@
 
 use std::marker::PhantomData;
 
-use super::lanes::Lanes;
 use super::Block;
+use super::lanes::Lanes;
 use crate::engine::cpu::executor::{Executor, Shared};
 use crate::engine::plan::{BLOCK, Place};
 use crate::error::Result;

@@ -163,10 +163,14 @@ impl Kernels {
 /// Biases in blocks of outputs; unused lanes are 0.
 fn pack_bias(bias: &[f32]) -> Result<Vec<Block>> {
     let mut packed = try_vec(Block::default(), bias.len().div_ceil(BLOCK), "the packed weights")?;
+    set_bias(&mut packed, bias);
+    Ok(packed)
+}
+
+fn set_bias(packed: &mut [Block], bias: &[f32]) {
     for (block, values) in packed.iter_mut().zip(bias.chunks(BLOCK)) {
         block.0[..values.len()].copy_from_slice(values);
     }
-    Ok(packed)
 }
 
 /// Feature maps for the kernels' tests: plain arrays \[channel\]\[D\]\[H\]\[W\] to places and back.

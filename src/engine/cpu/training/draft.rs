@@ -1,6 +1,6 @@
 //! From a configuration to the steps of its network in training, and the memory that they take.
 
-use super::{Affine, Map, Normalized, Parameters, Step};
+use super::{Affine, Map, Normalized, Packed, Parameters, Step};
 use crate::engine::cpu::convolution::Convolution;
 use crate::engine::plan::Place;
 use crate::error::Result;
@@ -76,11 +76,12 @@ impl<'a> Draft<'a> {
             if let Some(sources) = sources {
                 let inputs = sources.map(|map| map.map_or(0, |map| self.maps[map].place.channels));
                 let Place { shape, .. } = self.maps[output].place;
-                let back = inputs.iter().filter(|&&inputs| inputs > 0).map(|&inputs| Convolution::scratch_blocks(shape, [channels, 0], inputs));
+                let back =
+                    inputs.iter().filter(|&&inputs| inputs > 0).map(|&inputs| Convolution::scratch_blocks(shape, [channels, 0], inputs));
                 let needed = back.chain([Convolution::scratch_blocks(shape, inputs, channels)]).max();
                 self.scratch = self.scratch.max(needed.unwrap_or(0));
             }
-            self.steps.push(Step::Convolution { sources, output, layer, norm });
+            self.steps.push(Step::Convolution { sources, output, layer, norm, packed: Packed::default() });
             sources = Some([Some(output), None]);
         }
         Ok(output)

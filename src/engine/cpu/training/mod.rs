@@ -18,8 +18,10 @@ use self::draft::Draft;
 pub use self::parameters::Parameters;
 use self::pointwise::Moments;
 use self::state::State;
+use super::convolution::Convolution;
 use super::executor::{Executor, Scratch};
 use super::kernels::{Block, Kernels, Source};
+use crate::engine::fold::Layer;
 use crate::engine::plan::Place;
 use crate::error::{Result, try_reserve, try_vec};
 use crate::float_state::FloatState;
@@ -63,11 +65,19 @@ struct Normalized {
     moments: Moments,
 }
 
+/// A convolution's weights as its kernels read them, from the first batch on: for the way forward, and for the way back to
+/// each of its sources.
+#[derive(Debug, Default)]
+struct Packed {
+    forward: Option<Convolution>,
+    back: [Option<Convolution>; 2],
+}
+
 /// A step of the forward pass. Maps are indices into the state's.
 #[derive(Debug)]
 enum Step {
     /// 3×3×3 convolution of the window itself or of one or two maps, normalization if there is one, activation.
-    Convolution { sources: Option<[Option<usize>; 2]>, output: usize, layer: Affine, norm: Option<Normalized> },
+    Convolution { sources: Option<[Option<usize>; 2]>, output: usize, layer: Affine, norm: Option<Normalized>, packed: Packed },
     /// 2×2×2 maxima.
     Pool { input: usize, output: usize },
     /// 2×2×2 transposed convolution.
@@ -126,6 +136,7 @@ impl TrainingNetwork {
             voxels: try_vec(0.0, batch * window.map(|n| n + 2).iter().product::<usize>(), "a batch")?,
             logits: try_vec(0.0, batch * classes * window.iter().product::<usize>(), "a batch's logits")?,
             partial: Vec::new(),
+            layer: Layer::default(),
         };
         let partial = steps.iter().map(|step| state.partial_sums(step)).max().unwrap_or(0);
         state.partial = try_vec(Block::default(), partial, "sums of gradients")?;
@@ -163,7 +174,7 @@ impl TrainingNetwork {
             state.forward(&executor, step)?;
         }
         let loss = loss(&mut state.logits)?;
-        for step in steps.iter().rev() {
+        for step in steps.iter_mut().rev() {
             state.backward(&executor, step)?;
         }
         Ok(loss)

@@ -127,8 +127,12 @@ pub fn moments(executor: &Executor<'_>, map: &mut Map) -> Result<Moments> {
 pub fn normalize(executor: &Executor<'_>, raw: &Map, output: &mut Map, moments: &Moments, norm: Normalization<'_>) -> Result<()> {
     let place = output.place;
     let scale: Vec<f32> = norm.scales(moments).map(|(scale, _)| scale as f32).collect();
-    let shift: Vec<f32> =
-        norm.scales(moments).zip(norm.shift).zip(&moments.mean).map(|(((scale, _), &shift), mean)| (f64::from(shift) - scale * mean) as f32).collect();
+    let shift: Vec<f32> = norm
+        .scales(moments)
+        .zip(norm.shift)
+        .zip(&moments.mean)
+        .map(|(((scale, _), &shift), mean)| (f64::from(shift) - scale * mean) as f32)
+        .collect();
     let plane_length = place.plane();
     planes(executor, &mut output.values, &place, &mut Vec::new(), &|plane, output, _| {
         let raw = &raw.values[plane * plane_length..][..plane_length];
@@ -305,13 +309,7 @@ pub fn pool_back(executor: &Executor<'_>, pooled: &Map, input: &mut Map) -> Resu
 
 /// The way back through the head, from the gradient of the logits, `[window][D][class][H][W]`, to that of its input; returns
 /// the gradients of weight \[class\]\[input\] and bias.
-pub fn head_back(
-    executor: &Executor<'_>,
-    logits: &[f32],
-    input: &mut Map,
-    weight: &[f32],
-    classes: usize,
-) -> Result<(Vec<f64>, Vec<f64>)> {
+pub fn head_back(executor: &Executor<'_>, logits: &[f32], input: &mut Map, weight: &[f32], classes: usize) -> Result<(Vec<f64>, Vec<f64>)> {
     let place = input.place;
     let (channels, blocks, [depth, height, width]) = (place.channels, place.channel_blocks(), place.shape);
     let windows = place.windows_in(&input.values);

@@ -1,13 +1,12 @@
 //! The steps of a network in training, forward and backward.
 
-use super::pointwise::{
-    Moments, Normalization, activate_back, head_back, moments, normalize, normalize_back, pool_back, sum_gradient,
-};
+use super::pointwise::{Moments, Normalization, activate_back, head_back, moments, normalize, normalize_back, pool_back, sum_gradient};
 use super::{Affine, Map, Normalized, Parameters, Step};
 use crate::engine::cpu::convolution::Convolution;
 use crate::engine::cpu::executor::Executor;
 use crate::engine::cpu::kernels::{
-    Block, Correlation, PackedConvolution, PackedDownsample, PackedHead, PackedUpsample, Window, downsample, head, max_pool, stem, upsample,
+    Block, Correlation, PackedConvolution, PackedDownsample, PackedHead, PackedUpsample, Source, Window, downsample, head, max_pool, stem,
+    upsample,
 };
 use crate::engine::cpu::method::Method;
 use crate::engine::fold::Layer;
@@ -33,6 +32,8 @@ pub(super) struct State {
     pub logits: Vec<f32>,
     /// Memory for the sums of weights' gradients.
     pub partial: Vec<Block>,
+    /// Memory for the weights of a layer.
+    pub layer: Layer,
 }
 
 impl State {
@@ -49,7 +50,10 @@ impl State {
         let [depth, height, width] = self.window;
         let (bordered, expected) = (self.bordered(), self.voxels.len() / self.bordered() * depth * height * width);
         if voxels.len() != expected {
-            return Err(Error::new(ErrorKind::InvalidArgument, format!("a batch of {} voxels: this network takes {expected}", voxels.len())));
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("a batch of {} voxels: this network takes {expected}", voxels.len()),
+            ));
         }
         for (row, voxels) in voxels.chunks_exact(width).enumerate() {
             let (window, d, h) = (row / (depth * height), row / height % depth, row % height);
@@ -61,9 +65,9 @@ impl State {
 
     pub fn forward(&mut self, executor: &Executor<'_>, step: &mut Step) -> Result<()> {
         match step {
-            Step::Convolution { sources, output, layer, norm } => {
+            Step::Convolution { sources, output, layer, norm, packed } => {
                 let to = norm.as_ref().map_or(*output, |norm| norm.raw);
-                self.convolve(executor, *sources, to, *layer, norm.is_some())?;
+                self.convolve(executor, *sources, to, *layer, norm.is_some(), &mut packed.forward)?;
                 norm.as_mut().map_or(Ok(()), |norm| self.normalize(executor, norm, *output))
             }
             Step::Pool { input, output } => {
@@ -72,12 +76,13 @@ impl State {
             }
             Step::Upsample { input, output, layer } => {
                 let [input, output] = disjoint(&mut self.maps, [*input, *output])?;
-                let weights = PackedUpsample::new(&tensors(&self.parameters, *layer)?, input.place.channels, output.place.channels)?;
+                let weights =
+                    PackedUpsample::new(tensors(&self.parameters, *layer, &mut self.layer)?, input.place.channels, output.place.channels)?;
                 upsample(executor, &input.values, &input.place, &weights, &mut output.values, &output.place)
             }
             Step::Head { input, layer } => {
                 let Map { place, values, .. } = &self.maps[*input];
-                let weights = PackedHead::new(&tensors(&self.parameters, *layer)?, place.channels, self.classes)?;
+                let weights = PackedHead::new(tensors(&self.parameters, *layer, &mut self.layer)?, place.channels, self.classes)?;
                 let per_window = self.classes * self.window.iter().product::<usize>();
                 let windows = values.chunks_exact(place.len()).zip(self.logits.chunks_exact_mut(per_window));
                 windows.into_iter().try_for_each(|(values, logits)| head(executor, values, place, &weights, logits))
@@ -86,17 +91,25 @@ impl State {
     }
 
     /// A 3×3×3 convolution; linear where a normalization stands before its activation.
-    fn convolve(&mut self, executor: &Executor<'_>, sources: Option<[Option<usize>; 2]>, to: usize, layer: Affine, linear: bool) -> Result<()> {
-        let layer = tensors(&self.parameters, layer)?;
+    fn convolve(
+        &mut self,
+        executor: &Executor<'_>,
+        sources: Option<[Option<usize>; 2]>,
+        to: usize,
+        layer: Affine,
+        linear: bool,
+        packed: &mut Option<Convolution>,
+    ) -> Result<()> {
         let (bordered, window) = (self.bordered(), self.window);
+        let layer = tensors(&self.parameters, layer, &mut self.layer)?;
         let Some([first, second]) = sources else {
             let Map { place, values, .. } = &mut self.maps[to];
-            let weights = PackedConvolution::new(&layer, [1, 0], place.channels)?;
+            let weights = PackedConvolution::new(layer, [1, 0], place.channels)?;
             let weights = if linear { weights.linear() } else { weights };
             let windows = values.chunks_exact_mut(place.len()).zip(self.voxels.chunks_exact(bordered));
-            return windows.into_iter().try_for_each(|(values, voxels)| {
-                stem(executor, Window { voxels, shape: window }, &weights, values, place)
-            });
+            return windows
+                .into_iter()
+                .try_for_each(|(values, voxels)| stem(executor, Window { voxels, shape: window }, &weights, values, place));
         };
         let (output, sources) = match (first, second) {
             (Some(first), Some(second)) => {
@@ -111,9 +124,7 @@ impl State {
         };
         let inputs = sources.map(|source| source.map_or(0, |source| source.place.channels));
         let (shape, channels) = (output.place.shape, output.place.channels);
-        let weights = Convolution::new(&layer, Method::fastest(shape, inputs, channels), inputs, channels)?;
-        let weights = if linear { weights.linear() } else { weights };
-        weights.convolve(executor, sources, &mut output.values, &output.place, None)
+        pack(packed, executor, layer, shape, inputs, channels, linear)?.convolve(executor, sources, &mut output.values, &output.place, None)
     }
 
     /// Normalization by the batch's statistics, which the running ones follow.
@@ -132,9 +143,9 @@ impl State {
         Ok(())
     }
 
-    pub fn backward(&mut self, executor: &Executor<'_>, step: &Step) -> Result<()> {
+    pub fn backward(&mut self, executor: &Executor<'_>, step: &mut Step) -> Result<()> {
         match step {
-            Step::Convolution { sources, output, layer, norm } => {
+            Step::Convolution { sources, output, layer, norm, packed } => {
                 // From here on, the gradient of the output holds that of the convolution's result.
                 match norm {
                     Some(norm) => {
@@ -155,15 +166,20 @@ impl State {
                 };
                 let all = sources.iter().flatten().map(|&map| self.maps[map].place.channels).sum();
                 let mut first = 0;
-                for &source in sources.iter().flatten() {
+                for (&source, packed) in sources.iter().flatten().zip(&mut packed.back) {
                     let [output, source] = disjoint(&mut self.maps, [*output, source])?;
                     let weights = Correlation::convolution(&source.values, &source.place, &output.gradient, &output.place, [first, all]);
                     weights.add_up(executor, &mut self.partial, &mut self.gradients[layer.weight])?;
                     let (outputs, inputs, shape) = (output.place.channels, source.place.channels, source.place.shape);
-                    let turned = turned(&self.parameters.values()[layer.weight], outputs, all, first..first + inputs)?;
-                    let weights = Convolution::new(&turned, Method::fastest(shape, [outputs, 0], inputs), [outputs, 0], inputs)?.linear();
-                    let gradient = crate::engine::cpu::kernels::Source { blocks: &output.gradient, place: output.place };
-                    weights.convolve(executor, [Some(gradient), None], &mut source.gradient, &source.place, None)?;
+                    turned(&self.parameters.values()[layer.weight], outputs, all, first..first + inputs, &mut self.layer)?;
+                    let gradient = Source { blocks: &output.gradient, place: output.place };
+                    pack(packed, executor, &self.layer, shape, [outputs, 0], inputs, true)?.convolve(
+                        executor,
+                        [Some(gradient), None],
+                        &mut source.gradient,
+                        &source.place,
+                        None,
+                    )?;
                     first += inputs;
                 }
                 Ok(())
@@ -224,16 +240,39 @@ fn store(gradient: &mut [f32], sums: &[f64]) {
     gradient.iter_mut().zip(sums).for_each(|(to, &sum)| *to = sum as f32);
 }
 
-fn copy(values: &[f32]) -> Result<Vec<f32>> {
-    let mut copy = Vec::new();
-    try_reserve(&mut copy, values.len(), "a layer's weights")?;
-    copy.extend_from_slice(values);
-    Ok(copy)
+/// Fills a vector anew, in the memory that it has.
+fn refill(vector: &mut Vec<f32>, count: usize, values: impl Iterator<Item = f32>) -> Result<()> {
+    vector.clear();
+    try_reserve(vector, count, "a layer's weights")?;
+    vector.extend(values);
+    Ok(())
 }
 
-fn tensors(parameters: &Parameters, layer: Affine) -> Result<Layer> {
-    let values = parameters.values();
-    Ok(Layer { name: parameters.specs()[layer.weight].name.clone(), weight: copy(&values[layer.weight])?, bias: copy(&values[layer.bias])? })
+/// The tensors of a layer, in `memory`.
+fn tensors<'m>(parameters: &Parameters, layer: Affine, memory: &'m mut Layer) -> Result<&'m Layer> {
+    memory.name.clone_from(&parameters.specs()[layer.weight].name);
+    let [weight, bias] = [layer.weight, layer.bias].map(|tensor| &parameters.values()[tensor]);
+    refill(&mut memory.weight, weight.len(), weight.iter().copied())?;
+    refill(&mut memory.bias, bias.len(), bias.iter().copied())?;
+    Ok(memory)
+}
+
+/// A layer's weights, packed where they were packed for the last batch.
+fn pack<'p>(
+    packed: &'p mut Option<Convolution>,
+    executor: &Executor<'_>,
+    layer: &Layer,
+    shape: [usize; 3],
+    inputs: [usize; 2],
+    outputs: usize,
+    linear: bool,
+) -> Result<&'p Convolution> {
+    if let Some(packed) = packed {
+        packed.repack(executor, layer)?;
+        return Ok(packed);
+    }
+    let new = Convolution::new(layer, Method::fastest(shape, inputs, outputs), inputs, outputs)?;
+    Ok(packed.insert(if linear { new.linear() } else { new }))
 }
 
 fn normalization(parameters: &Parameters, first: usize, eps: f64) -> Result<Normalization<'_>> {
@@ -241,16 +280,12 @@ fn normalization(parameters: &Parameters, first: usize, eps: f64) -> Result<Norm
     Ok(Normalization { scale, shift, eps })
 }
 
-/// The weight [outputs, all, 3, 3, 3] of a convolution as that of the way back to some of its inputs: inputs and outputs
-/// exchanged, and every kernel turned around.
-fn turned(weight: &[f32], outputs: usize, all: usize, inputs: std::ops::Range<usize>) -> Result<Layer> {
+/// The weight [outputs, all, 3, 3, 3] of a convolution as that of the way back to some of its inputs, in `memory`: inputs and
+/// outputs exchanged, and every kernel turned around.
+fn turned(weight: &[f32], outputs: usize, all: usize, inputs: std::ops::Range<usize>, memory: &mut Layer) -> Result<()> {
     const TAPS: usize = 27;
-    let mut turned = Vec::new();
-    try_reserve(&mut turned, inputs.len() * outputs * TAPS, "a layer's weights")?;
-    for input in inputs.clone() {
-        for output in 0..outputs {
-            turned.extend(weight[(output * all + input) * TAPS..][..TAPS].iter().rev());
-        }
-    }
-    Ok(Layer { name: "the way back".into(), weight: turned, bias: crate::error::try_vec(0.0, inputs.len(), "a layer's biases")? })
+    let filter = |input: usize, output: usize| weight[(output * all + input) * TAPS..][..TAPS].iter().rev().copied();
+    let filters = inputs.clone().flat_map(|input| (0..outputs).flat_map(move |output| filter(input, output)));
+    refill(&mut memory.weight, inputs.len() * outputs * TAPS, filters)?;
+    refill(&mut memory.bias, inputs.len(), inputs.map(|_| 0.0))
 }

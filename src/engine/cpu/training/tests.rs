@@ -86,7 +86,18 @@ fn setup(channels: &[usize], size: [usize; 3], batch: usize) -> Setup {
         values.iter_mut().zip(changes).for_each(|(value, change)| *value += 0.3 * change);
     }
     let count = batch * size.iter().product::<usize>();
-    let classes = noise(count, 5).iter().map(|&v| if v < 0.0 { 0 } else if v < 0.6 { 1 } else { 2 }).collect();
+    let classes = noise(count, 5)
+        .iter()
+        .map(|&v| {
+            if v < 0.0 {
+                0
+            } else if v < 0.6 {
+                1
+            } else {
+                2
+            }
+        })
+        .collect();
     Setup { config, parameters, voxels: noise(count, 4), classes }
 }
 
@@ -125,8 +136,11 @@ fn every_gradient_of_the_whole_network_is_that_of_automatic_differentiation() {
             let (loss, network) = setup.run(kernels, 2);
             let expected_loss = expected_loss.to_scalar::<f64>().unwrap();
             assert!((loss - expected_loss).abs() < 1e-4 * expected_loss, "{}: loss {loss} instead of {expected_loss}", kernels.name);
-            for ((name, variable), (spec, gradient)) in
-                reference.0.iter().zip(setup.parameters.specs().iter().zip(network.gradients())).filter(|(_, (spec, _))| spec.role.is_learned())
+            for ((name, variable), (spec, gradient)) in reference
+                .0
+                .iter()
+                .zip(setup.parameters.specs().iter().zip(network.gradients()))
+                .filter(|(_, (spec, _))| spec.role.is_learned())
             {
                 let expected: Vec<f64> = expected.get(variable).unwrap().flatten_all().unwrap().to_vec1().unwrap();
                 let length = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|number| number * number).sum::<f64>().sqrt();
@@ -153,7 +167,7 @@ fn the_whole_networks_gradient_agrees_with_finite_differences() {
         let values = variable.as_tensor().copy().unwrap();
         let direction = noise(values.elem_count(), 100 + index as u64);
         let direction = Tensor::from_vec(direction, values.shape(), &Device::Cpu).unwrap().to_dtype(DType::F64).unwrap();
-        let mut at = |step: f64| {
+        let at = |step: f64| {
             variable.set(&(&values + (&direction * step).unwrap()).unwrap()).unwrap();
             loss().to_scalar::<f64>().unwrap()
         };

@@ -116,32 +116,63 @@ impl PackedWinograd {
         if layer.weight.len() != outputs * all * TAPS || layer.bias.len() != outputs {
             return Err(Error::new(ErrorKind::InvalidModel, format!("{} is no 3×3×3 convolution of {all} to {outputs}", layer.name)));
         }
-        let [depth, height, width] = tile.points();
-        let filters = tile.filters();
-        let rows = blocks(inputs) * BLOCK;
+        let points = tile.points().iter().product::<usize>();
         let pairs = outputs.div_ceil(BLOCK * PAIR);
-        let mut weight = try_vec(Block::default(), depth * height * width * pairs * rows * PAIR, "the packed weights")?;
-        for first in (0..outputs).step_by(BLOCK) {
-            let lanes = BLOCK.min(outputs - first);
-            let (pair, half) = (first / BLOCK / PAIR, first / BLOCK % PAIR);
-            for input in 0..all {
-                // The second source begins with a block of its own.
-                let row = if input < inputs[0] { input } else { input - inputs[0] + inputs[0].next_multiple_of(BLOCK) };
-                let mut taps = [[0.0f64; BLOCK]; TAPS];
-                for lane in 0..lanes {
-                    let from = ((first + lane) * all + input) * TAPS;
-                    for (tap, &value) in taps.iter_mut().zip(&layer.weight[from..from + TAPS]) {
-                        tap[lane] = f64::from(value);
-                    }
-                }
-                transform(&taps, filters, |[z, y, x], values| {
-                    let column = (y * width + x) * pairs + pair;
-                    let to = ((column * depth + z) * rows + row) * PAIR + half;
-                    weight[to] = Block(values.map(|value| value as f32));
-                });
-            }
+        let weight = try_vec(Block::default(), points * pairs * blocks(inputs) * BLOCK * PAIR, "the packed weights")?;
+        let mut packed = PackedWinograd { tile, inputs, outputs, weight, bias: pack_bias(&layer.bias)?, floor: 0.0 };
+        let mut weight = std::mem::take(&mut packed.weight);
+        let to = Shared::new(&mut weight);
+        for block in 0..outputs.div_ceil(BLOCK) {
+            packed.transform(&layer.weight, block, &to);
         }
-        Ok(PackedWinograd { tile, inputs, outputs, weight, bias: pack_bias(&layer.bias)?, floor: 0.0 })
+        packed.weight = weight;
+        Ok(packed)
+    }
+
+    /// Packs other weights of the same shape in the same memory, on all threads.
+    ///
+    /// # Errors
+    /// Whatever the executor's `check` returns.
+    ///
+    /// # Panics
+    /// If the layer has another shape.
+    #[cfg(feature = "trainer")]
+    pub fn repack(&mut self, executor: &Executor<'_>, layer: &Layer) -> Result<()> {
+        let all = self.inputs[0] + self.inputs[1];
+        assert!(layer.weight.len() == self.outputs * all * TAPS && layer.bias.len() == self.outputs, "the same shape");
+        super::set_bias(&mut self.bias, &layer.bias);
+        let mut weight = std::mem::take(&mut self.weight);
+        let to = Shared::new(&mut weight);
+        let packed = &*self;
+        let done = executor.each(self.outputs.div_ceil(BLOCK), &|block, _| packed.transform(&layer.weight, block, &to));
+        self.weight = weight;
+        done
+    }
+
+    /// Transforms the weights of a block of outputs.
+    fn transform(&self, weight: &[f32], block: usize, to: &Shared<'_, Block>) {
+        let (inputs, all, first) = (self.inputs, self.inputs[0] + self.inputs[1], block * BLOCK);
+        let [depth, _, width] = self.tile.points();
+        let (filters, rows, pairs) = (self.tile.filters(), blocks(inputs) * BLOCK, self.outputs.div_ceil(BLOCK * PAIR));
+        let lanes = BLOCK.min(self.outputs - first);
+        let (pair, half) = (block / PAIR, block % PAIR);
+        for input in 0..all {
+            // The second source begins with a block of its own.
+            let row = if input < inputs[0] { input } else { input - inputs[0] + inputs[0].next_multiple_of(BLOCK) };
+            let mut taps = [[0.0f64; BLOCK]; TAPS];
+            for lane in 0..lanes {
+                let from = ((first + lane) * all + input) * TAPS;
+                for (tap, &value) in taps.iter_mut().zip(&weight[from..from + TAPS]) {
+                    tap[lane] = f64::from(value);
+                }
+            }
+            transform(&taps, filters, |[z, y, x], values| {
+                let column = (y * width + x) * pairs + pair;
+                let at = ((column * depth + z) * rows + row) * PAIR + half;
+                // SAFETY: every block of outputs, input and point has its own place.
+                unsafe { to.part(at..at + 1)[0] = Block(values.map(|value| value as f32)) };
+            });
+        }
     }
 
     /// The same without activation, for training: what follows it there is a step of its own.
