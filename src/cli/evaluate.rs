@@ -149,9 +149,7 @@ fn images_in(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
 
 /// The file's name without `.nii` or `.nii.gz`.
 fn case_name(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let end = name.to_ascii_lowercase().rfind(".nii").unwrap_or(name.len());
-    name.get(..end).unwrap_or(&name).to_string()
+    io::image_stem(path).unwrap_or_else(|| path.file_name().unwrap_or_default().to_string_lossy().into_owned())
 }
 
 fn compare(truth: &Path, prediction: &Path, options: &ReadOptions) -> Result<Overlaps> {
