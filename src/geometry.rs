@@ -93,6 +93,8 @@ pub struct Geometry {
 
 /// Spacing that is accepted, in mm (method.md 1.2).
 pub const SPACING_LIMITS_MM: [f64; 2] = [0.05, 20.0];
+/// How far apart the same voxel of two volumes on one grid may lie, mm.
+pub const SAME_GRID_TOLERANCE_MM: f64 = 1e-3;
 /// Shear above which a volume is warned of, in degrees.
 pub const SHEAR_WARNING_DEGREES: f64 = 1.0;
 /// Obliquity above which a volume is warned of, in degrees.
@@ -128,6 +130,32 @@ impl Geometry {
         // The volume of a voxel against that of a box with the same edges: near 0, the axes lie in one plane.
         if self.ijk_to_world.determinant().abs() < 1e-3 * spacing.iter().product::<f64>() {
             return fail("the affine is singular: two of its axes point the same way".into());
+        }
+        Ok(())
+    }
+
+    /// Checks that every voxel lies where the other's voxel of the same index lies, within [`SAME_GRID_TOLERANCE_MM`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidGeometry`] for other dimensions or another place.
+    pub fn check_same_grid(&self, other: &Geometry) -> Result<()> {
+        if self.dims != other.dims {
+            let message = format!("dimensions {:?} and {:?} differ: compare on one grid", self.dims, other.dims);
+            return Err(Error::new(ErrorKind::InvalidGeometry, message));
+        }
+        let [a, b] = [self, other].map(|geometry| geometry.ijk_to_world.between(geometry.world, World::Ras));
+        // A difference between two affines is largest at a corner.
+        let distance = (0..8)
+            .map(|corner| {
+                let index: [f64; 3] = std::array::from_fn(|axis| if corner >> axis & 1 == 1 { self.dims[axis] as f64 - 1.0 } else { 0.0 });
+                let (a, b) = (a.apply(index), b.apply(index));
+                (a[0] - b[0]).hypot(a[1] - b[1]).hypot(a[2] - b[2])
+            })
+            .fold(0.0, f64::max);
+        if distance > SAME_GRID_TOLERANCE_MM {
+            let message =
+                format!("the same voxel lies up to {distance:.4} mm apart (at most {SAME_GRID_TOLERANCE_MM} mm): compare on one grid");
+            return Err(Error::new(ErrorKind::InvalidGeometry, message));
         }
         Ok(())
     }
@@ -293,5 +321,28 @@ mod tests {
         let (sine, cosine) = 10f64.to_radians().sin_cos();
         let tilted = geometry([1., 0., 0., 0., 0., 1., sine, 0., 0., 0., cosine, 0., 0., 0., 0., 1.]);
         assert!((tilted.shear_degrees() - 10.0).abs() < 1e-9 && (tilted.obliquity_degrees() - 10.0).abs() < 1e-9);
+    }
+
+    fn ras_grid(spacing: f64, shift: f64) -> Geometry {
+        let ijk_to_world = Affine::from_spacing([spacing; 3], [shift, 0.0, 0.0]);
+        Geometry { dims: [101, 2, 1], ijk_to_world, world: World::Ras }
+    }
+
+    #[test]
+    fn grids_are_the_same_within_a_micrometer() {
+        let same = |other: Geometry| ras_grid(1.0, 0.0).check_same_grid(&other).is_ok();
+        assert!(same(ras_grid(1.0, 0.0009)));
+        assert!(!same(ras_grid(1.0, 0.0011)));
+        // 100 voxels add up what one does not show.
+        assert!(!same(ras_grid(1.000_02, 0.0)));
+        assert!(!same(Geometry { dims: [100, 2, 1], ..ras_grid(1.0, 0.0) }));
+    }
+
+    #[test]
+    fn the_same_place_in_another_world_is_the_same_grid() {
+        let ras = ras_grid(1.0, 5.0);
+        let lps = Geometry { ijk_to_world: ras.ijk_to_world.between(World::Ras, World::Lps), world: World::Lps, ..ras };
+        assert!(ras.check_same_grid(&lps).is_ok());
+        assert!(ras.check_same_grid(&Geometry { world: World::Lps, ..ras }).is_err());
     }
 }

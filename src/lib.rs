@@ -69,7 +69,7 @@
 //! # Features
 //!
 //! None is on by default, and none changes what the library or its C ABI can do. `cli`: the program `spinect` and its
-//! module. `capi`: empty, a name that cargo-c looks for.
+//! module. `trainer`: the module of that name, which trains models from labeled cases. `capi`: empty, a name that cargo-c looks for.
 
 #![warn(missing_docs)]
 
@@ -88,6 +88,8 @@ pub mod pipeline;
 pub mod segmentation;
 pub mod session;
 mod threads;
+#[cfg(feature = "trainer")]
+pub mod trainer;
 pub mod volume;
 
 pub use error::{Error, ErrorKind, Result};

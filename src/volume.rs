@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use ndarray::ArrayView3;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, try_reserve};
 use crate::geometry::Geometry;
 
 /// How a voxel is stored. The numbers are those of the C ABI.
@@ -312,6 +312,29 @@ impl<'a> Volume<'a> {
             unsafe { voxels.offset(start + i * step).cast::<T>().read_unaligned() }
         }))
     }
+
+    /// The voxels of a label map as label values, packed, i fastest.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a voxel that holds, rescaled, no whole number from 0 to 255;
+    /// [`ErrorKind::OutOfMemory`].
+    pub fn label_values(&self) -> Result<Vec<u8>> {
+        let [_, rows, slices] = self.geometry.dims;
+        let Rescale { slope, intercept } = self.rescale;
+        let mut labels = Vec::new();
+        try_reserve(&mut labels, self.geometry.voxel_count(), "a label map")?;
+        for (j, k) in (0..slices).flat_map(|k| (0..rows).map(move |j| (j, k))) {
+            with_voxel_type!(self.voxel_type, T => for stored in self.row::<T>(j, k).into_iter().flatten() {
+                let value = stored.to_f64() * slope + intercept;
+                if value.fract() != 0.0 || !(0.0..=255.0).contains(&value) {
+                    let message = format!("a voxel holds {value}: a label map holds whole numbers from 0 to 255");
+                    return Err(Error::new(ErrorKind::InvalidArgument, message));
+                }
+                labels.push(value as u8);
+            });
+        }
+        Ok(labels)
+    }
 }
 
 /// A volume that owns its voxels: packed, i fastest.
@@ -437,5 +460,19 @@ mod tests {
         let result =
             unsafe { Volume::from_raw(&byte, VoxelType::Uint8, Some([isize::MAX, isize::MAX, 1]), geometry([3, 3, 3]), Rescale::IDENTITY) };
         assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidGeometry);
+    }
+
+    #[test]
+    fn label_maps_of_any_type_are_read_and_other_images_refused() {
+        let labels = |values: [f32; 3], rescale| {
+            let bytes = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
+            Image::new(bytes, VoxelType::Float32, geometry([3, 1, 1]), rescale).unwrap().view().label_values()
+        };
+        assert_eq!(labels([0.0, 2.0, 255.0], Rescale::IDENTITY).unwrap(), [0, 2, 255]);
+        let fractions = labels([0.0, 2.0, 1.0], Rescale { slope: 0.5, intercept: 1.0 });
+        assert_eq!(fractions.unwrap_err().kind(), ErrorKind::InvalidArgument);
+        for wrong in [-1.0, 0.5, 256.0, f32::NAN] {
+            assert!(labels([0.0, wrong, 1.0], Rescale::IDENTITY).unwrap_err().message().contains("whole numbers"));
+        }
     }
 }

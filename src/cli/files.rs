@@ -69,10 +69,7 @@ pub(super) fn check_image_name(path: &Path) -> Result<()> {
 
 /// Whether the name's ending is that of an image that this program reads and writes.
 pub(super) fn is_image_name(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
-        let name = name.to_ascii_lowercase();
-        name.ends_with(".nii") || name.ends_with(".nii.gz")
-    })
+    crate::io::image_stem(path).is_some()
 }
 
 #[cfg(test)]

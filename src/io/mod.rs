@@ -77,6 +77,14 @@ impl Format {
     }
 }
 
+/// The name of an image file without `.nii` or `.nii.gz`; `None` if it ends otherwise.
+pub fn image_stem(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_string_lossy();
+    let lower = name.to_ascii_lowercase();
+    let end = [".nii", ".nii.gz"].into_iter().find_map(|ending| lower.strip_suffix(ending))?.len();
+    name.get(..end).map(str::to_owned)
+}
+
 /// Opens a regular file: nothing that blocks, never ends, or is a directory. Returns its length in bytes too.
 fn open_regular(path: &Path) -> Result<(File, u64)> {
     let mut options = File::options();
@@ -198,6 +206,15 @@ mod tests {
         ] {
             assert_eq!(Format::of(Path::new(name)).map_err(|error| error.kind()), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_stem_is_the_name_without_the_ending_of_an_image() {
+        let stem = |name: &str| image_stem(Path::new(name));
+        for (name, expected) in [("dir/a.nii", "a"), ("A.b.NII.GZ", "A.b"), ("a.nii.nii.gz", "a.nii"), ("ä.nii", "ä")] {
+            assert_eq!(stem(name).as_deref(), Some(expected), "{name}");
+        }
+        assert!(["nii", "a.gz", "a.nii.zip", ".", "", "a.nrrd"].into_iter().all(|name| stem(name).is_none()));
     }
 
     #[test]

@@ -17,12 +17,12 @@ pub fn resampled_length(n: usize, s: f64, t: f64) -> usize {
 }
 
 /// The input index that output index `o` takes: method.md 1.3.
-fn input_index(o: usize, n: usize, s: f64, t: f64) -> usize {
+pub(crate) fn input_index(o: usize, n: usize, s: f64, t: f64) -> usize {
     (((o as f64 + 0.5) * t / s).floor() as usize).min(n - 1)
 }
 
 /// The model index that input index `v` takes on the way back: method.md 4.
-fn model_index(v: usize, n: usize, s: f64, t: f64) -> usize {
+pub(crate) fn model_index(v: usize, n: usize, s: f64, t: f64) -> usize {
     (((v as f64 + 0.5) * s / t).floor() as usize).min(n - 1)
 }
 

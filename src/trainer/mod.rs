@@ -1,0 +1,3 @@
+//! Training: from labeled cases to a model (method.md 5). Feature `trainer`.
+
+pub mod dataset;
