@@ -12,7 +12,7 @@ mod fixtures;
 mod folder;
 mod manifest;
 mod patch;
-mod random;
+pub(super) mod random;
 mod split;
 mod statistics;
 mod store;

@@ -5,18 +5,21 @@ use rand_chacha::rand_core::SeedableRng;
 
 /// What random numbers are for. Two purposes never share a stream.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Purpose {
+pub(in crate::trainer) enum Purpose {
     /// One patch of one iteration.
     Patch { iteration: u64, patch: u64 },
     /// The order of the cases in a split.
     Split,
+    /// The cases of the validation after an iteration.
+    Validation { iteration: u64 },
 }
 
 /// The generator for a purpose under a seed: the 256-bit key of ChaCha8 is the seed, the purpose and its place.
-pub(super) fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
+pub(in crate::trainer) fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
     let (name, place) = match purpose {
         Purpose::Patch { iteration, patch } => (*b"patch   ", [iteration, patch]),
         Purpose::Split => (*b"split   ", [0; 2]),
+        Purpose::Validation { iteration } => (*b"validate", [iteration, 0]),
     };
     let mut key = [0; 32];
     for (bytes, number) in key.chunks_exact_mut(8).zip([seed, u64::from_le_bytes(name), place[0], place[1]]) {
