@@ -237,14 +237,14 @@ fn worker(shared: &Shared, number: usize, cpus: Option<&[usize]>) {
 }
 
 /// Blocks every signal in the calling thread, and so in the threads it starts, until dropped.
-struct BlockedSignals {
+pub(crate) struct BlockedSignals {
     #[cfg(unix)]
     before: libc::sigset_t,
 }
 
 #[cfg(unix)]
 impl BlockedSignals {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // SAFETY: `sigset_t` is plain data; both sets are initialized by the calls before they are read.
         unsafe {
             let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
@@ -265,7 +265,7 @@ impl Drop for BlockedSignals {
 
 #[cfg(not(unix))]
 impl BlockedSignals {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         BlockedSignals {}
     }
 }

@@ -13,10 +13,10 @@ use rand::RngExt;
 use crate::error::{Error, ErrorKind, Result, try_vec};
 use crate::float_state::FloatState;
 use crate::model::Preprocess;
-use crate::threads::panic_text;
+use crate::threads::{BlockedSignals, panic_text};
 
 use super::Dataset;
-use super::case::Whitening;
+use super::case::{Whitening, check_spacing};
 use super::patch::{Augmentation, Recipe, draw};
 use super::random::{Purpose, generator};
 
@@ -69,7 +69,8 @@ impl Batches {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for no case, a case that is not there, no thread, an empty batch or window, or numbers
-    /// that [`Augmentation::check`] or [`Whitening::new`] refuse; [`ErrorKind::Thread`] if the system refuses a thread.
+    /// that [`Augmentation::check`] or [`Whitening::new`] refuse; [`ErrorKind::InvalidGeometry`] for a spacing that no volume
+    /// has; [`ErrorKind::Thread`] if the system refuses a thread.
     pub fn start(dataset: &Arc<Dataset>, cases: &[usize], sampling: &Sampling, first_iteration: u64, workers: usize) -> Result<Batches> {
         let work = Arc::new(Work::new(dataset, cases, sampling)?);
         if !(1..=MAX_WORKERS).contains(&workers) {
@@ -80,6 +81,8 @@ impl Batches {
         }
         let (recycled, free) = bounded(workers * (AHEAD + 1));
         let mut batches = Batches { channels: Vec::new(), recycled, workers: Vec::new(), next: 0, failed: None };
+        // The host's signals are for the host's threads.
+        let _signals = BlockedSignals::new();
         for worker in 0..workers {
             let (sender, receiver) = bounded(AHEAD);
             let (work, free) = (Arc::clone(&work), Receiver::clone(&free));
@@ -155,6 +158,7 @@ impl Work {
         if voxels.is_none_or(|n| n == 0 || n > isize::MAX as usize / 4) {
             return fail(format!("batches of {batch} patches of {window:?} voxels: neither may be empty, nor larger than memory"));
         }
+        check_spacing(preprocess.spacing_mm)?;
         augmentation.check()?;
         let recipe = Recipe {
             window,
@@ -296,6 +300,8 @@ mod tests {
         assert_eq!(start(&[0], &sampling(0), 0), ErrorKind::InvalidArgument);
         assert_eq!(start(&[0], &Sampling { batch: 0, ..sampling(0) }, 1), ErrorKind::InvalidArgument);
         assert_eq!(start(&[0], &Sampling { window: [usize::MAX, 2, 2], ..sampling(0) }, 1), ErrorKind::InvalidArgument);
+        let preprocess = Preprocess { spacing_mm: [1.0, 0.0, 1.0], ..sampling(0).preprocess };
+        assert_eq!(start(&[0], &Sampling { preprocess, ..sampling(0) }, 1), ErrorKind::InvalidGeometry);
         let augmentation = Augmentation { noise: f64::NAN, ..Augmentation::NONE };
         assert_eq!(start(&[0], &Sampling { augmentation, ..sampling(0) }, 1), ErrorKind::InvalidArgument);
     }

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::error::{Error, ErrorKind, Result, try_reserve, try_vec};
-use crate::geometry::SPACING_LIMITS_MM;
+use crate::geometry::{Affine, Geometry, SPACING_LIMITS_MM, World};
 use crate::model::Preprocess;
 use crate::pipeline::grid::{Grid, GridMap, input_index, resampled_length};
 use crate::volume::{Volume, Voxel, with_voxel_type};
@@ -41,10 +41,10 @@ impl Case {
     /// [`ErrorKind::InvalidArgument`] for slices of another length than the dimensions say, or a class of [`PADDING`];
     /// [`ErrorKind::InvalidGeometry`] for dimensions or a spacing that no volume has; [`ErrorKind::OutOfMemory`].
     pub fn new(dims: [usize; 3], spacing_mm: [f64; 3], hounsfield: Vec<i16>, classes: Vec<u8>) -> Result<Case> {
+        check_spacing(spacing_mm)?;
         let count = dims[0].checked_mul(dims[1]).and_then(|n| n.checked_mul(dims[2])).filter(|&n| n > 0 && n <= u32::MAX as usize);
-        let [low, high] = SPACING_LIMITS_MM;
-        if count.is_none() || spacing_mm.iter().any(|s| !(low..=high).contains(s)) {
-            let message = format!("a case of {dims:?} voxels of {spacing_mm:?} mm: there must be some, at {low} to {high} mm");
+        if count.is_none() {
+            let message = format!("a case of {dims:?} voxels: there must be some, and at most {}", u32::MAX);
             return Err(Error::new(ErrorKind::InvalidGeometry, message));
         }
         if count != Some(hounsfield.len()) || count != Some(classes.len()) {
@@ -121,6 +121,18 @@ impl Case {
         &self.classes
     }
 
+    /// The image on the case's own grid, whose axes i, j, k are W, H, D: a session segments it as it segments the file, and
+    /// its labels lie in the order of [`classes`](Self::classes).
+    ///
+    /// # Errors
+    /// None that a case which exists could meet: those of [`Volume::from_slice`].
+    pub fn volume(&self) -> Result<Volume<'_>> {
+        let [depth, height, width] = self.dims;
+        let [d, h, w] = self.spacing_mm;
+        let ijk_to_world = Affine::from_spacing([w, h, d], [0.0; 3]);
+        Volume::from_slice(&self.hounsfield, Geometry { dims: [width, height, depth], ijk_to_world, world: World::Lps })
+    }
+
     /// The classes but background that the case holds, in rising order.
     pub fn foreground_classes(&self) -> impl ExactSizeIterator<Item = u8> + '_ {
         self.foreground.iter().map(|planes| planes.class)
@@ -171,8 +183,10 @@ impl Case {
     /// The source tables of the whole resampled grid, D, H, W.
     ///
     /// # Errors
-    /// [`ErrorKind::VolumeTooLarge`] if its voxels cannot be addressed; [`ErrorKind::OutOfMemory`].
+    /// [`ErrorKind::VolumeTooLarge`] if its voxels cannot be addressed; [`ErrorKind::InvalidGeometry`] for a spacing that no
+    /// volume has; [`ErrorKind::OutOfMemory`].
     pub(super) fn whole_grid(&self, spacing_mm: [f64; 3]) -> Result<[Vec<u32>; 3]> {
+        check_spacing(spacing_mm)?;
         let dims = self.resampled_dims(spacing_mm);
         if dims[0].checked_mul(dims[1]).and_then(|n| n.checked_mul(dims[2])).is_none_or(|n| n > u32::MAX as usize) {
             let message = format!("the case has {dims:?} voxels at {spacing_mm:?} mm; the most is {}", u32::MAX);
@@ -190,7 +204,8 @@ impl Case {
     /// whole Hounsfield units, and the class of each.
     ///
     /// # Errors
-    /// [`ErrorKind::VolumeTooLarge`], [`ErrorKind::OutOfMemory`]; [`ErrorKind::InvalidArgument`] as [`Whitening::new`].
+    /// [`ErrorKind::VolumeTooLarge`], [`ErrorKind::OutOfMemory`]; [`ErrorKind::InvalidGeometry`] for a spacing that no volume
+    /// has; [`ErrorKind::InvalidArgument`] as [`Whitening::new`].
     pub fn to_model_grid(&self, preprocess: &Preprocess) -> Result<(Grid, Vec<u8>)> {
         let whitening = Whitening::new(preprocess)?;
         let [depths, rows, columns] = self.whole_grid(preprocess.spacing_mm)?;
@@ -206,6 +221,18 @@ impl Case {
         }
         Ok((Grid { dims, voxels, outside: whitening.whiten(whitening.low) }, classes))
     }
+}
+
+/// Refuses a spacing (mm) that no volume has.
+///
+/// # Errors
+/// [`ErrorKind::InvalidGeometry`].
+pub(super) fn check_spacing(spacing_mm: [f64; 3]) -> Result<()> {
+    let [low, high] = SPACING_LIMITS_MM;
+    if spacing_mm.iter().any(|spacing| !(low..=high).contains(spacing)) {
+        return Err(Error::new(ErrorKind::InvalidGeometry, format!("spacing {spacing_mm:?} mm: accepted are {low} to {high} mm")));
+    }
+    Ok(())
 }
 
 /// Hounsfield units as a whole number, ties away from zero; NaN is the lowest.
@@ -279,7 +306,6 @@ impl Whitening {
 mod tests {
     use super::super::classes::Classes;
     use super::*;
-    use crate::geometry::{Affine, Geometry, World};
     use crate::io::{ReadOptions, read_image};
     use crate::model::Config;
     use crate::threads::Pool;
@@ -354,6 +380,9 @@ mod tests {
             let expected = pipeline_grid(&image.view(), &preprocess);
             assert!(grid.dims == expected.dims && grid.outside == expected.outside && grid.voxels == expected.voxels, "{name}");
             (preprocess.mean, preprocess.std) = (0.0, 1.0);
+            let own_grid = pipeline_grid(&case.volume().unwrap(), &preprocess);
+            let expected = pipeline_grid(&image.view(), &preprocess);
+            assert!(own_grid.dims == expected.dims && own_grid.voxels == expected.voxels, "{name}: as a volume");
             let expected = pipeline_grid(&labels.view(), &preprocess);
             assert!(classes.iter().map(|&class| f32::from(class)).eq(expected.voxels), "{name}: classes");
             assert_eq!(case.foreground_classes().collect::<Vec<_>>(), [1, 2], "{name}");
@@ -391,6 +420,11 @@ mod tests {
         assert_eq!(new([0, 2, 3], [1.0; 3], 0, 0).unwrap_err(), ErrorKind::InvalidGeometry);
         assert_eq!(new([usize::MAX, 2, 3], [1.0; 3], 0, 0).unwrap_err(), ErrorKind::InvalidGeometry);
         assert_eq!(new([1, 2, 3], [1.0, f64::NAN, 1.0], 6, 0).unwrap_err(), ErrorKind::InvalidGeometry);
+        let case = Case::new([1, 2, 3], [1.0; 3], vec![0; 6], vec![0; 6]).unwrap();
+        for spacing in [0.0, -1.0, 0.01, f64::NAN] {
+            let preprocess = Preprocess { spacing_mm: [1.0, 1.0, spacing], ..Config::spinect(&[2]).preprocess };
+            assert_eq!(case.to_model_grid(&preprocess).unwrap_err().kind(), ErrorKind::InvalidGeometry, "{spacing}");
+        }
         let voxels = [0i16; 2];
         let image = Volume::from_slice(&voxels, geometry([2, 1, 1])).unwrap();
         let error = Case::from_volume(&image, &[1, 9], Classes::spinect().values()).unwrap_err();

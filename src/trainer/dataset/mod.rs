@@ -274,6 +274,19 @@ mod tests {
     }
 
     #[test]
+    fn the_golden_cts_pass_every_check() {
+        let paths = ["ct-l5s1-3mm", "labels", "oblique", "oblique-labels"]
+            .map(|name| crate::testing::shared_data(&format!("golden/{name}.nii.gz")).map(|path| std::fs::canonicalize(path).unwrap()));
+        let [Some(image), Some(label), Some(oblique), Some(oblique_label)] = paths else { return };
+        let text = serde_json::json!({ "cases": [{"image": image, "label": label}, {"image": oblique, "label": oblique_label}] });
+        let files = Files::new();
+        std::fs::write(files.path("set.json"), text.to_string()).unwrap();
+        let manifest = Manifest::read(&files.path("set.json"), &Classes::spinect()).unwrap();
+        let (dataset, findings) = Dataset::examine(&manifest, &OpenOptions::default(), &mut |_, _| ControlFlow::Continue(())).unwrap();
+        assert_eq!((findings, dataset.ids()), (Findings::default(), ["ct-l5s1-3mm", "oblique"].map(String::from).as_slice()));
+    }
+
+    #[test]
     fn a_cancelled_examination_ends() {
         let files = four_cases();
         let manifest = Manifest::read(&files.path(""), &Classes::spinect()).unwrap();
