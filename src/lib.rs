@@ -61,6 +61,7 @@
 //! | [`engine`] | the network over every window, fast |
 //! | [`ops`] | the network's layers as candle operations with gradients: the reference, and for training |
 //! | [`metrics`] | pixel accuracy, IoU, Dice |
+//! | [`phantom`] | synthetic lumbosacral CT with true labels |
 //! | [`error`] | every way to fail, once |
 //! | [`capi`] | the C ABI: nothing but translation |
 //!
@@ -84,6 +85,7 @@ pub mod io;
 pub mod metrics;
 pub mod model;
 pub mod ops;
+pub mod phantom;
 pub mod pipeline;
 pub mod segmentation;
 pub mod session;

@@ -109,16 +109,24 @@ impl Progress {
         }
     }
 
+    /// How far a job is, 0 to 1, and what it is doing.
+    pub(super) fn advance(&self, fraction: f64, doing: &'static str) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(doing);
+            bar.set_position((fraction.clamp(0.0, 1.0) * 1000.0) as u64);
+        }
+    }
+
     /// How far a run is, 0 to 1, and what it is doing. It never asks the run to stop.
     pub(super) fn report(&self, fraction: f64, stage: Stage) -> ControlFlow<()> {
-        if let Some(bar) = &self.0 {
-            bar.set_message(match stage {
+        self.advance(
+            fraction,
+            match stage {
                 Stage::Prepare => "preparing",
                 Stage::Network => "network",
                 Stage::Restore => "restoring",
-            });
-            bar.set_position((fraction.clamp(0.0, 1.0) * 1000.0) as u64);
-        }
+            },
+        );
         ControlFlow::Continue(())
     }
 }

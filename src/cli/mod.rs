@@ -19,6 +19,7 @@ mod files;
 mod info;
 mod init;
 mod interrupt;
+mod phantom;
 mod report;
 mod segment;
 mod stopwatch;
@@ -42,6 +43,7 @@ enum Command {
     Init(init::Arguments),
     Bench(bench::Arguments),
     Demo(demo::Arguments),
+    Phantom(phantom::Arguments),
 }
 
 /// What `--version` says: the version, and how this program was built.
@@ -89,6 +91,7 @@ impl Command {
             Command::Init(_) => false,
             Command::Bench(arguments) => arguments.json,
             Command::Demo(arguments) => arguments.json,
+            Command::Phantom(arguments) => arguments.json,
         }
     }
 
@@ -100,6 +103,7 @@ impl Command {
             Command::Init(arguments) => init::run(arguments, console),
             Command::Bench(arguments) => bench::run(arguments, console),
             Command::Demo(arguments) => demo::run(arguments, console),
+            Command::Phantom(arguments) => phantom::run(arguments, console),
         }
     }
 }
@@ -149,7 +153,7 @@ mod tests {
 
     #[test]
     fn subcommands_that_do_not_exist_yet_are_wrong_usage() {
-        for name in ["query", "phantom", "train"] {
+        for name in ["query", "train"] {
             let message = Cli::try_parse_from(["spinect", name]).unwrap_err();
             assert_eq!(message.exit_code(), 2);
         }

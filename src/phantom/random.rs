@@ -1,0 +1,56 @@
+//! Random numbers by name: every quantity has its own stream, so that a new one changes no other.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// A stream of random numbers that belongs to a seed and a name.
+#[derive(Clone, Debug)]
+pub(super) struct Stream(ChaCha8Rng);
+
+impl Stream {
+    /// The stream of this name.
+    pub(super) fn new(seed: u64, name: &str) -> Self {
+        Self::numbered(seed, name, 0)
+    }
+
+    /// The stream of this name and number, for example of a slice.
+    pub(super) fn numbered(seed: u64, name: &str, number: u64) -> Self {
+        // FNV-1a: fixed for ever, unlike the hash of the standard library.
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(hash.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        Stream(rng)
+    }
+
+    /// Uniform in [0, 1).
+    pub(super) fn unit(&mut self) -> f32 {
+        // 24 bits are what an f32 holds.
+        (self.0.next_u32() >> 8) as f32 / (1 << 24) as f32
+    }
+
+    /// Uniform between two values.
+    pub(super) fn range(&mut self, low: f32, high: f32) -> f32 {
+        low + (high - low) * self.unit()
+    }
+
+    /// Normal, within 2.2 standard deviations.
+    pub(super) fn normal(&mut self, mean: f32, deviation: f32) -> f32 {
+        mean + deviation * self.gauss().clamp(-2.2, 2.2)
+    }
+
+    /// Standard normal: Box and Muller.
+    pub(super) fn gauss(&mut self) -> f32 {
+        let (a, b) = (1.0 - self.unit(), self.unit());
+        (-2.0 * a.ln()).sqrt() * (std::f32::consts::TAU * b).cos()
+    }
+
+    /// True with this probability.
+    pub(super) fn chance(&mut self, probability: f32) -> bool {
+        self.unit() < probability
+    }
+
+    /// A whole number below `n`.
+    pub(super) fn below(&mut self, n: u32) -> u32 {
+        ((u64::from(self.0.next_u32()) * u64::from(n)) >> 32) as u32
+    }
+}

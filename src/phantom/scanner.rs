@@ -1,0 +1,172 @@
+//! The scanner: slice profile, point spread, reconstruction kernel, metal streaks, noise.
+
+use serde::Serialize;
+
+use super::random::Stream;
+
+/// What is drawn for a scanner.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ScannerParameters {
+    /// Full width at half maximum of the point spread in the plane, mm.
+    pub fwhm_mm: f32,
+    /// Overshoot of a sharp kernel, 0 for a soft one.
+    pub sharpness: f32,
+    /// Standard deviation of the noise, HU.
+    pub noise_hu: f32,
+    /// Width of the noise's grain, mm (standard deviation of the filter).
+    pub grain_mm: f32,
+}
+
+impl ScannerParameters {
+    pub(super) fn draw(seed: u64, noise: Option<f32>) -> Self {
+        let mut r = Stream::new(seed, "scanner");
+        let sharpness = if r.chance(0.35) { r.range(0.2, 1.1) } else { 0.0 };
+        let drawn = 7.0 + 24.0 * r.unit().powf(1.4) + 8.0 * sharpness;
+        ScannerParameters { fwhm_mm: r.range(0.7, 1.3), sharpness, noise_hu: noise.unwrap_or(drawn), grain_mm: r.range(0.3, 0.75) }
+    }
+}
+
+/// Values from which on something is metal.
+pub(super) const METAL: f32 = 3500.0;
+
+fn kernel(sigma: f32) -> Vec<f32> {
+    let radius = (2.5 * sigma).ceil().max(1.0) as i32;
+    let weights: Vec<f32> = (-radius..=radius)
+        .map(|x| if sigma < 0.05 { f32::from(u8::from(x == 0)) } else { (-0.5 * (x as f32 / sigma).powi(2)).exp() })
+        .collect();
+    let sum: f32 = weights.iter().sum();
+    weights.into_iter().map(|w| w / sum).collect()
+}
+
+/// Blurs a slice with a Gaussian of this standard deviation, in pixels along each axis; edges repeat.
+pub(super) fn blur(image: &mut [f32], dims: [usize; 2], sigma: [f32; 2]) {
+    let [columns, rows] = dims;
+    let mut line = vec![0.0f32; columns.max(rows)];
+    let across = |line: &mut [f32], weights: &[f32], n: usize, get: &dyn Fn(usize) -> f32| {
+        let radius = (weights.len() / 2) as isize;
+        for (i, out) in line.iter_mut().take(n).enumerate() {
+            *out = weights
+                .iter()
+                .enumerate()
+                .map(|(w, weight)| weight * get((i as isize + w as isize - radius).clamp(0, n as isize - 1) as usize))
+                .sum();
+        }
+    };
+    let weights = kernel(sigma[0]);
+    for row in image.chunks_exact_mut(columns) {
+        across(&mut line, &weights, columns, &|i| row[i]);
+        row.copy_from_slice(&line[..columns]);
+    }
+    let weights = kernel(sigma[1]);
+    let source = image.to_vec();
+    let radius = (weights.len() / 2) as isize;
+    for j in 0..rows {
+        let out = &mut image[j * columns..(j + 1) * columns];
+        out.fill(0.0);
+        for (w, weight) in weights.iter().enumerate() {
+            let from = (j as isize + w as isize - radius).clamp(0, rows as isize - 1) as usize;
+            for (o, v) in out.iter_mut().zip(&source[from * columns..(from + 1) * columns]) {
+                *o += weight * v;
+            }
+        }
+    }
+}
+
+/// What the scanner makes of a slice of true densities.
+pub(super) fn expose(slice: &mut [f32], dims: [usize; 2], spacing: [f32; 2], p: &ScannerParameters, seed: u64, number: u64) {
+    let streaks = streaks(slice, dims, spacing, seed, number);
+    for value in slice.iter_mut() {
+        *value = value.min(4500.0);
+    }
+    let sigma = p.fwhm_mm / 2.355;
+    let pixels = |mm: f32| spacing.map(|s| mm / s);
+    blur(slice, dims, pixels(sigma));
+    if p.sharpness > 0.0 {
+        let mut wide = slice.to_vec();
+        blur(&mut wide, dims, pixels(sigma * 1.6));
+        for (value, wide) in slice.iter_mut().zip(&wide) {
+            *value += p.sharpness * (*value - wide);
+        }
+    }
+    let mut random = Stream::numbered(seed, "noise", number);
+    let mut noise: Vec<f32> = (0..slice.len()).map(|_| random.gauss()).collect();
+    blur(&mut noise, dims, pixels(p.grain_mm));
+    if p.sharpness > 0.0 {
+        let mut wide = noise.clone();
+        blur(&mut wide, dims, pixels(p.grain_mm * 2.2));
+        noise.iter_mut().zip(&wide).for_each(|(value, wide)| *value -= 0.8 * wide);
+    }
+    let power = noise.iter().map(|v| v * v).sum::<f32>() / noise.len().max(1) as f32;
+    let gain = p.noise_hu / power.sqrt().max(1e-6);
+    for (value, noise) in slice.iter_mut().zip(&noise) {
+        *value += gain * noise;
+    }
+    if let Some(streaks) = streaks {
+        slice.iter_mut().zip(&streaks).for_each(|(value, streak)| *value += streak);
+    }
+}
+
+/// Metal's beam hardening and starved detectors: the error of its projections, filtered and projected back.
+fn streaks(slice: &[f32], dims: [usize; 2], spacing: [f32; 2], seed: u64, number: u64) -> Option<Vec<f32>> {
+    const ANGLES: usize = 120;
+    let [columns, rows] = dims;
+    let metal: Vec<(f32, f32)> = slice
+        .iter()
+        .enumerate()
+        .filter(|(_, value)| **value > METAL)
+        .map(|(at, _)| ((at % columns) as f32 * spacing[0], (at / columns) as f32 * spacing[1]))
+        .collect();
+    if metal.is_empty() {
+        return None;
+    }
+    let mut random = Stream::numbered(seed, "streaks", number);
+    let step = spacing[0].max(spacing[1]);
+    let diagonal = (columns as f32 * spacing[0]).hypot(rows as f32 * spacing[1]);
+    let bins = (2.0 * diagonal / step) as usize + 4;
+    let mut out = vec![0.0f32; slice.len()];
+    let (mut profile, mut filtered) = (vec![0.0f32; bins], vec![0.0f32; bins]);
+    for angle in 0..ANGLES {
+        let (sin, cos) = (std::f32::consts::PI * angle as f32 / ANGLES as f32).sin_cos();
+        let place = |x: f32, y: f32| (x * cos + y * sin + diagonal) / step;
+        profile.fill(0.0);
+        for &(x, y) in &metal {
+            let t = place(x, y);
+            let (bin, share) = (t as usize, t.fract());
+            if bin + 1 < bins {
+                profile[bin] += (1.0 - share) * spacing[0] * spacing[1] / step;
+                profile[bin + 1] += share * spacing[0] * spacing[1] / step;
+            }
+        }
+        // A thick piece of metal attenuates less than it should, and its shadow is noisy.
+        let error: Vec<(usize, f32)> = profile
+            .iter()
+            .enumerate()
+            .filter(|(_, t)| **t > 0.0)
+            .map(|(bin, &t)| (bin, -0.035 * t * t + 0.55 * t * random.gauss()))
+            .collect();
+        filtered.fill(0.0);
+        for &(bin, e) in &error {
+            filtered[bin] += 0.25 * e;
+            for far in (1..bins).step_by(2) {
+                let weight = e / (std::f32::consts::PI * std::f32::consts::PI * (far * far) as f32);
+                if bin >= far {
+                    filtered[bin - far] -= weight;
+                }
+                if bin + far < bins {
+                    filtered[bin + far] -= weight;
+                }
+            }
+        }
+        for j in 0..rows {
+            let mut t = place(0.0, j as f32 * spacing[1]);
+            for value in &mut out[j * columns..(j + 1) * columns] {
+                let (bin, share) = (t as usize, t.fract());
+                *value += filtered[bin] + (filtered[bin + 1] - filtered[bin]) * share;
+                t += spacing[0] * cos / step;
+            }
+        }
+    }
+    let gain = 1100.0 / ANGLES as f32 * std::f32::consts::PI;
+    out.iter_mut().for_each(|value| *value *= gain / step);
+    Some(out)
+}

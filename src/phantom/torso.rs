@@ -1,0 +1,479 @@
+//! What is around the spine: skin, fat, muscle, vessels, bowel, kidneys, liver, bladder, table.
+
+use serde::Serialize;
+
+use super::pelvis::Pelvis;
+use super::random::Stream;
+use super::scene::{Object, Paint};
+use super::shape::{Form, Frame, Part, Ring, Solid, Station, V, add, mix, scale, tube};
+use super::spine::Spine;
+
+/// What is drawn for the soft tissue. Lengths in mm, densities in HU.
+#[derive(Clone, Debug, Serialize)]
+pub struct TorsoParameters {
+    /// Half width and half depth at the navel.
+    pub half: [f32; 2],
+    /// Thickness of subcutaneous fat.
+    pub fat: f32,
+    /// Blood of the aorta; above about 100: a contrast agent was given.
+    pub aorta: f32,
+    /// Blood of the veins.
+    pub veins: f32,
+    /// Kidneys.
+    pub kidney: f32,
+    /// Content of bright bowel loops.
+    pub bowel: f32,
+    /// Share of fat in the muscles behind the spine, 0 to 1.
+    pub atrophy: f32,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Torso {
+    pub(super) p: TorsoParameters,
+    frame: Frame,
+    rings: Vec<Ring>,
+    seed: u64,
+    wall: f32,
+}
+
+impl Torso {
+    pub(super) fn draw(spine: &Spine, pose: &Frame) -> Self {
+        let mut r = Stream::new(spine.seed, "torso");
+        let enhanced = r.chance(0.35);
+        let fat = 8.0 + 40.0 * r.unit().powi(2);
+        let s = spine.p.size;
+        let p = TorsoParameters {
+            half: [(128.0 + 1.1 * fat + r.normal(0.0, 8.0)) * s, (92.0 + 0.8 * fat + r.normal(0.0, 9.0)) * s],
+            fat,
+            aorta: if enhanced { r.range(110.0, 320.0) } else { r.normal(42.0, 5.0) },
+            veins: if enhanced { r.range(80.0, 190.0) } else { r.normal(40.0, 5.0) },
+            kidney: if enhanced { r.range(110.0, 230.0) } else { r.normal(32.0, 4.0) },
+            bowel: if r.chance(0.35) { r.range(100.0, 420.0) } else { r.normal(25.0, 15.0) },
+            atrophy: r.unit().powi(2) * (0.4 + 0.6 * spine.p.degeneration),
+        };
+        let [a, b] = p.half;
+        // The back lies about 105 mm behind S1's endplate at the navel, and follows the spine.
+        let back = 62.0 + 0.75 * fat + r.normal(0.0, 4.0);
+        let ring = |z: f32, wide: f32, deep: f32, shift: f32| Ring { z, half: [a * wide, b * deep], center: back * s + shift - b * deep };
+        let hips = r.normal(1.08, 0.05);
+        let rings = vec![
+            ring(-260.0, 1.0 * hips, 0.95, 32.0),
+            ring(-110.0, 1.08 * hips, 0.98, 36.0),
+            ring(-60.0, 1.08 * hips, 1.0, 36.0),
+            ring(-10.0, 1.06, 1.0, 26.0),
+            ring(50.0, 1.0, 1.0, 10.0),
+            ring(110.0, 0.98, 0.98, 6.0),
+            ring(190.0, 0.97, 1.0, 14.0),
+            ring(280.0, 0.98, 1.0, 26.0),
+        ];
+        Torso { p, frame: *pose, rings, seed: spine.seed, wall: r.normal(11.0, 3.0).max(4.0) }
+    }
+
+    fn shell(&self, inset: f32, shrink: f32) -> Solid {
+        let rings = self.rings.iter().map(|ring| Ring { half: ring.half.map(|v| v - shrink), ..*ring }).collect();
+        Solid::of(vec![Part::new(Form::Torso { frame: self.frame, rings, inset, power: 2.25 }, 1.0)], 0.0)
+    }
+
+    /// A point of the ring within the wall at an angle from the back (radians, positive: left), for ribs.
+    pub(super) fn around(&self, angle: f32, z: f32) -> V {
+        let next = self.rings.iter().position(|ring| ring.z > z).unwrap_or(self.rings.len() - 1).max(1);
+        let ring = self.rings[next];
+        let depth = self.p.fat * 0.9 + 9.0;
+        let [a, b] = ring.half.map(|v| v - depth);
+        let p = self.frame.at([a * angle.sin(), ring.center + b * angle.cos(), 0.0]);
+        [p[0], p[1], z]
+    }
+
+    /// Everything below the bones, in the order of painting.
+    pub(super) fn objects(&self, spine: &Spine, pelvis: &Pelvis) -> Vec<Object> {
+        let mut out = Vec::new();
+        let mut r = Stream::new(self.seed, "soft");
+        let muscle = spine.p.muscle;
+        let fat = spine.p.fat - 6.0;
+        self.table(&mut out);
+        out.push(Object::soft(self.shell(0.0, 0.0), r.normal(15.0, 20.0), 10.0, 3.0));
+        out.push(Object::soft(self.shell(r.range(1.5, 2.8), 0.0), fat, 7.0, 6.0));
+        // Wall of the belly: a ring of muscle, thicker behind, with fat inside.
+        out.push(Object::soft(self.shell(self.p.fat * 0.85 + 3.0, 0.0), muscle - 4.0, 9.0, 4.0));
+        out.push(Object::soft(self.shell(self.p.fat * 0.85 + 3.0 + self.wall, 0.0), fat + 2.0, 9.0, 4.0));
+        self.hip_muscles(spine, pelvis, muscle, &mut out);
+        self.organs(spine, pelvis, &mut out);
+        self.vessels(spine, &mut out);
+        self.back_muscles(spine, muscle, &mut out);
+        out
+    }
+
+    fn table(&self, out: &mut Vec<Object>) {
+        let mut r = Stream::new(self.seed, "table");
+        if r.chance(0.1) {
+            return;
+        }
+        let low = self.rings.iter().map(|ring| ring.center + ring.half[1]).fold(f32::MIN, f32::max);
+        // A curved couch: two thin skins.
+        let (y, radius) = (self.frame.at([0.0, low, 0.0])[1] + r.range(2.0, 14.0), r.range(350.0, 900.0));
+        for (depth, thick, hu) in [(0.0, 1.2, -200.0), (r.range(18.0, 45.0), 1.0, -250.0)] {
+            let points: Vec<(V, f32)> = (-8..=8)
+                .map(|i| {
+                    let x = i as f32 * 27.0;
+                    ([x, y + depth - x * x / (2.0 * radius), 0.0], thick)
+                })
+                .collect();
+            let parts = points
+                .windows(2)
+                .map(|pair| Part::new(Form::Plate { a: pair[0].0, b: pair[1].0, e: [0.0, 0.0, 600.0], ra: thick, rb: thick }, 1.0))
+                .collect();
+            out.push(Object::soft(Solid::of(parts, 0.0), hu, 30.0, 10.0));
+        }
+    }
+
+    fn hip_muscles(&self, spine: &Spine, pelvis: &Pelvis, muscle: f32, out: &mut Vec<Object>) {
+        let mut r = Stream::new(self.seed, "hip muscles");
+        let s = pelvis.size();
+        let thick = r.normal(1.0, 0.12);
+        for side in [1.0f32, -1.0] {
+            let mut frame = *pelvis.frame();
+            frame.axes[0] = scale(frame.axes[0], side);
+            let sheet = |points: Vec<(f32, [[f32; 3]; 5])>, top: f32, bottom: f32| {
+                let stations = points
+                    .into_iter()
+                    .map(|(z, p)| Station { z: z * s, points: p.map(|[x, y, t]| [x * s, y * s, t * s * thick]) })
+                    .collect();
+                Part::new(Form::Sheet { frame, stations, top: top * s, bottom: bottom * s }, 1.0)
+            };
+            // Gluteal muscles outside the wing.
+            let gluteus = sheet(
+                vec![
+                    (-160.0, [[40.0, 92.0, 16.0], [62.0, 84.0, 22.0], [90.0, 68.0, 22.0], [120.0, 44.0, 18.0], [140.0, 10.0, 14.0]]),
+                    (-100.0, [[28.0, 100.0, 16.0], [58.0, 88.0, 26.0], [90.0, 64.0, 24.0], [122.0, 36.0, 20.0], [136.0, -12.0, 15.0]]),
+                    (-50.0, [[32.0, 98.0, 12.0], [62.0, 82.0, 24.0], [92.0, 52.0, 26.0], [116.0, 20.0, 22.0], [128.0, -20.0, 14.0]]),
+                    (-10.0, [[50.0, 92.0, 8.0], [76.0, 66.0, 18.0], [100.0, 38.0, 20.0], [124.0, 12.0, 16.0], [138.0, -28.0, 8.0]]),
+                    (30.0, [[72.0, 66.0, 3.0], [86.0, 52.0, 8.0], [110.0, 28.0, 9.0], [130.0, 10.0, 7.0], [140.0, -6.0, 5.0]]),
+                ],
+                36.0,
+                -200.0,
+            );
+            out.push(Object::soft(Solid::of(vec![gluteus], 0.0), muscle - 3.0, 14.0, 5.0));
+            let iliacus = sheet(
+                vec![
+                    (-90.0, [[62.0, -24.0, 12.0], [74.0, -34.0, 14.0], [84.0, -40.0, 14.0], [96.0, -42.0, 12.0], [106.0, -40.0, 10.0]]),
+                    (-40.0, [[66.0, 6.0, 9.0], [74.0, -6.0, 13.0], [82.0, -18.0, 15.0], [92.0, -28.0, 14.0], [102.0, -38.0, 8.0]]),
+                    (0.0, [[66.0, 30.0, 6.0], [80.0, 16.0, 10.0], [94.0, 4.0, 11.0], [108.0, -10.0, 10.0], [120.0, -30.0, 6.0]]),
+                    (34.0, [[74.0, 30.0, 3.0], [86.0, 22.0, 5.0], [98.0, 12.0, 6.0], [112.0, 0.0, 5.0], [122.0, -10.0, 4.0]]),
+                ],
+                36.0,
+                -140.0,
+            );
+            out.push(Object::soft(Solid::of(vec![iliacus], 0.0), muscle + 2.0, 9.0, 5.0));
+            // Obturator, piriformis and thigh.
+            let at = |x: f32, y: f32, z: f32| pelvis.frame().at([side * x * s, y * s, z * s]);
+            let mut parts = tube(
+                &[
+                    (at(24.0, 58.0, -42.0), 9.0),
+                    (at(52.0, 56.0, -58.0), 12.0),
+                    (at(92.0, 44.0, -84.0), 11.0),
+                    (at(128.0, 26.0, -100.0), 7.0),
+                ],
+                3,
+            );
+            parts.extend(tube(&[(at(46.0, 0.0, -95.0), 9.0), (at(48.0, 14.0, -112.0), 11.0), (at(56.0, 30.0, -120.0), 9.0)], 2));
+            parts.push(Part::new(Form::Cone { a: at(108.0, -2.0, -130.0), b: at(108.0, 4.0, -300.0), ra: 52.0 * s, rb: 60.0 * s }, 1.0));
+            parts.push(Part::new(Form::Cone { a: at(110.0, -44.0, -70.0), b: at(112.0, -38.0, -200.0), ra: 16.0 * s, rb: 30.0 * s }, 1.0));
+            parts.push(Part::new(Form::Cone { a: at(50.0, -20.0, -140.0), b: at(60.0, 4.0, -280.0), ra: 26.0 * s, rb: 36.0 * s }, 1.0));
+            out.push(Object::soft(Solid::of(parts, 3.0), muscle, 12.0, 5.0));
+        }
+        let _ = spine;
+    }
+
+    fn back_muscles(&self, spine: &Spine, muscle: f32, out: &mut Vec<Object>) {
+        let mut r = Stream::new(self.seed, "back muscles");
+        let s = spine.p.size;
+        let bulk = r.normal(1.0, 0.12);
+        let spread = 10.0 + 40.0 * self.p.atrophy;
+        let hu = muscle - 35.0 * self.p.atrophy;
+        let top = spine.levels.len() - 1;
+        for side in [1.0f32, -1.0] {
+            // Psoas: beside the bodies from L1 down over the rim of the pelvis to the hip.
+            let mut psoas = Vec::new();
+            for (i, [x, y, radius]) in [
+                (4usize, [5.0, 0.3, 6.0]),
+                (3, [8.0, 0.25, 10.0]),
+                (2, [11.5, 0.15, 13.5]),
+                (1, [15.0, 0.0, 16.5]),
+                (0, [19.0, -0.5, 18.0]),
+            ] {
+                let l = &spine.levels[i];
+                psoas.push((l.frame.at([side * (l.half[0] + x * s * bulk), y * l.half[1], -0.5 * l.half[2]]), radius * s * bulk));
+            }
+            let f = &spine.sacral[0].0;
+            let o = f.origin;
+            psoas.push((add(o, [side * 62.0 * s, -34.0 * s, -25.0 * s]), 16.5 * s * bulk));
+            psoas.push((add(o, [side * 78.0 * s, -52.0 * s, -62.0 * s]), 16.0 * s * bulk));
+            psoas.push((add(o, [side * 92.0 * s, -44.0 * s, -105.0 * s]), 13.0 * s * bulk));
+            out.push(Object::soft(Solid::of(tube(&psoas, 3), 2.0), muscle + 4.0, 8.0, 4.0));
+            // Quadratus lumborum.
+            let mut parts = Vec::new();
+            for i in 0..4usize {
+                let (l, n) = (&spine.levels[i], &spine.levels[i + 1]);
+                let at = |l: &super::spine::Level, i: usize| l.frame.at([side * (58.0 - 4.0 * i as f32) * s, l.half[1] + 6.0, 0.0]);
+                parts.push(Part::new(
+                    Form::Plate { a: at(l, i), b: at(n, i + 1), e: [side * 14.0, 9.0, 0.0], ra: 8.0 * s, rb: 7.5 * s },
+                    1.0,
+                ));
+            }
+            out.push(Object::soft(Solid::of(parts, 2.0), muscle, 9.0, 4.0));
+            // Erector spinae and multifidus.
+            let (mut erector, mut multifidus) = (Vec::new(), Vec::new());
+            for i in (0..=top).rev() {
+                let l = &spine.levels[i];
+                let y = l.half[1] + l.canal[1];
+                let (wide, deep) =
+                    ([24.0, 27.0, 29.0, 29.0, 28.0, 25.0, 24.0][i] * s * bulk, [17.0, 20.0, 22.0, 22.0, 21.0, 19.0, 18.0][i] * s * bulk);
+                erector.push((l.frame.at([side * (38.0 * s), y + 14.0 * s, 0.0]), deep, wide));
+                multifidus.push((l.frame.at([side * 13.0 * s, y + 10.0 * s, 0.0]), 12.0 * s * bulk));
+            }
+            let (s2, s4) = (&spine.sacral[1], &spine.sacral[3]);
+            erector.push((s2.0.at([side * 30.0 * s, s2.1[1] + 30.0 * s, 6.0]), 11.0 * s * bulk, 15.0 * s));
+            erector.push((s4.0.at([side * 16.0 * s, s4.1[1] + 18.0 * s, 0.0]), 4.0 * s, 6.0 * s));
+            multifidus.push((s2.0.at([side * 15.0 * s, s2.1[1] + 24.0 * s, 4.0]), 9.5 * s * bulk));
+            multifidus.push((s4.0.at([side * 9.0 * s, s4.1[1] + 12.0 * s, 0.0]), 4.0 * s));
+            let parts = erector
+                .windows(2)
+                .map(|pair| {
+                    let [(a, ra, wa), (b, rb, _)] = [pair[0], pair[1]];
+                    Part::new(Form::Plate { a, b, e: [(wa - ra).max(1.0), 0.0, 0.0], ra, rb }, 1.0)
+                })
+                .collect();
+            out.push(Object::soft(Solid::of(parts, 3.0), hu, spread * 0.8, 4.0));
+            out.push(Object::soft(Solid::of(tube(&multifidus, 2), 2.0), hu - 15.0 * self.p.atrophy, spread, 4.0));
+            // A seam of fat between the two, and between them and the lamina.
+            let seam: Vec<Part> = multifidus
+                .windows(2)
+                .map(|pair| {
+                    let shift = [side * 11.5 * s * bulk, -2.0, 0.0];
+                    Part::new(
+                        Form::Plate {
+                            a: add(pair[0].0, shift),
+                            b: add(pair[1].0, shift),
+                            e: [side * 2.0, 7.0, 0.0],
+                            ra: 0.8 + 1.5 * self.p.atrophy,
+                            rb: 0.8,
+                        },
+                        1.0,
+                    )
+                })
+                .collect();
+            out.push(Object::soft(Solid::of(seam, 1.0), spine.p.fat + 25.0, 20.0, 3.0));
+        }
+    }
+
+    fn vessels(&self, spine: &Spine, out: &mut Vec<Object>) {
+        let mut r = Stream::new(self.seed, "vessels");
+        let s = spine.p.size;
+        let front = |i: usize, x: f32, gap: f32| {
+            let l = &spine.levels[i];
+            l.frame.at([x * s, -l.half[1] - gap * s, 0.0])
+        };
+        let o = spine.sacral[0].0.origin;
+        let wide = r.normal(9.5, 1.4) * s;
+        let iliac = |side: f32, y: f32| {
+            vec![
+                add(o, [side * 24.0 * s, (-38.0 + y) * s, 2.0]),
+                add(o, [side * 46.0 * s, (-34.0 + y) * s, -22.0 * s]),
+                add(o, [side * 64.0 * s, (-48.0 + y) * s, -62.0 * s]),
+                add(o, [side * 74.0 * s, (-66.0 + y) * s, -105.0 * s]),
+            ]
+        };
+        let mut veins: Vec<(V, f32)> = (2..7).rev().map(|i| (front(i, -19.0, 10.0), 11.0 * s)).collect();
+        veins.push((front(1, -16.0, 8.0), 11.0 * s));
+        let fork = mix(front(0, -10.0, 7.0), front(1, -12.0, 8.0), 0.5);
+        veins.push((fork, 10.0 * s));
+        let mut parts = tube(&veins, 2);
+        for side in [1.0, -1.0] {
+            let mut line = vec![(fork, 8.0 * s)];
+            line.extend(iliac(side, 9.0).into_iter().map(|p| (p, 6.5 * s)));
+            parts.extend(tube(&line, 3));
+        }
+        out.push(Object::soft(Solid::of(parts, 2.0), self.p.veins, 5.0, 6.0));
+        let mut aorta: Vec<(V, f32)> = (2..7).rev().map(|i| (front(i, 8.0, 13.0), wide)).collect();
+        let split = mix(front(1, 4.0, 14.0), front(2, 6.0, 14.0), 0.3);
+        aorta.push((split, wide * 0.95));
+        let mut parts = tube(&aorta, 2);
+        let mut chalk = Vec::new();
+        let calcified = r.chance(0.55);
+        for side in [1.0, -1.0] {
+            let mut line = vec![(split, 6.5 * s)];
+            line.extend(iliac(side, 0.0).into_iter().map(|p| (p, 4.8 * s)));
+            let line = super::shape::curve(&line, 3);
+            for &(p, radius) in &line {
+                if calcified && r.chance(0.25) {
+                    chalk.push((p, radius));
+                }
+            }
+            parts.extend(
+                line.windows(2).map(|pair| Part::new(Form::Cone { a: pair[0].0, b: pair[1].0, ra: pair[0].1, rb: pair[1].1 }, 1.0)),
+            );
+        }
+        out.push(Object::soft(Solid::of(parts, 2.0), self.p.aorta, 5.0, 6.0));
+        // Chalk in the walls.
+        for &(p, radius) in &aorta {
+            if calcified {
+                for _ in 0..r.below(4) {
+                    chalk.push((add(p, [0.0, 0.0, r.range(-14.0, 14.0)]), radius));
+                }
+            }
+        }
+        let parts: Vec<Part> = chalk
+            .into_iter()
+            .map(|(p, radius)| {
+                let angle = r.range(0.0, 6.28);
+                let at = |a: f32| add(p, [radius * a.cos(), radius * a.sin(), 0.0]);
+                Part::new(
+                    Form::Plate {
+                        a: at(angle),
+                        b: at(angle + r.range(0.1, 0.8)),
+                        e: [0.0, 0.0, r.range(0.5, 4.0)],
+                        ra: r.range(0.5, 1.3),
+                        rb: 0.7,
+                    },
+                    1.0,
+                )
+            })
+            .collect();
+        if !parts.is_empty() {
+            out.push(Object::soft(Solid::of(parts, 0.0), r.range(400.0, 1000.0), 100.0, 2.0));
+        }
+    }
+
+    fn organs(&self, spine: &Spine, pelvis: &Pelvis, out: &mut Vec<Object>) {
+        let mut r = Stream::new(self.seed, "organs");
+        let s = spine.p.size;
+        let [a, b] = self.p.half.map(|v| v - self.p.fat - self.wall);
+        let center = self.rings[4].center;
+        let at = |x: f32, y: f32, z: f32| self.frame.at([x, y, z]);
+        let ball = |p: V, radii: V, tilt: f32, roll: f32| {
+            Part::new(
+                Form::Ellipsoid {
+                    frame: self.frame.compose(&Frame { origin: self.frame.local(p), ..Frame::turned([0.0; 3], tilt, roll, 0.0) }),
+                    radii,
+                },
+                1.0,
+            )
+        };
+        // Liver on the right, spleen on the left.
+        let liver = vec![ball(at(-0.50 * a, center - 0.05 * b, r.normal(205.0, 22.0)), [0.50 * a, 0.85 * b, 90.0 * s], 0.0, 0.3)];
+        out.push(Object::soft(
+            Solid::of(liver, 0.0),
+            if self.p.aorta > 100.0 { r.range(90.0, 130.0) } else { r.normal(55.0, 8.0) },
+            6.0,
+            6.0,
+        ));
+        let spleen = vec![ball(at(0.75 * a, center + 0.4 * b, r.normal(200.0, 15.0)), [26.0, 42.0, 50.0], 0.0, -0.3)];
+        out.push(Object::soft(Solid::of(spleen, 0.0), if self.p.aorta > 100.0 { r.range(90.0, 140.0) } else { 48.0 }, 6.0, 6.0));
+        // Kidneys with a fatty sinus, and stones in some.
+        for side in [1.0f32, -1.0] {
+            let l = &spine.levels[3];
+            let p = l.frame.at([side * 62.0 * s, l.half[1] + 2.0, r.normal(22.0, 12.0)]);
+            let radii = [26.0 * s, 24.0 * s, 52.0 * s].map(|v| v * r.normal(1.0, 0.06));
+            out.push(Object::soft(Solid::of(vec![ball(p, radii, 0.1, side * -0.2)], 0.0), self.p.kidney, 8.0, 5.0));
+            let inner = add(p, [-side * 10.0, -2.0, 0.0]);
+            out.push(Object::soft(Solid::of(vec![ball(inner, [13.0, 9.0, 26.0], 0.1, side * -0.2)], 0.0), -50.0, 60.0, 6.0));
+            if r.chance(0.3) {
+                let pelvis_hu = if self.p.aorta > 100.0 { r.range(200.0, 900.0) } else { r.range(300.0, 1200.0) };
+                let stones = (0..3)
+                    .map(|_| {
+                        let size = r.range(1.5, 4.5);
+                        ball(
+                            add(inner, [r.normal(0.0, 6.0), r.normal(0.0, 5.0), r.normal(0.0, 16.0)]),
+                            [size, size * 1.2, size * 1.4],
+                            0.0,
+                            0.0,
+                        )
+                    })
+                    .collect();
+                out.push(Object::soft(Solid::of(stones, 0.0), pelvis_hu, 50.0, 3.0));
+            }
+        }
+        // Bladder.
+        let p = pelvis.frame().at([0.0, -18.0, -96.0]);
+        let full = r.range(0.5, 1.1);
+        out.push(Object::soft(
+            Solid::of(vec![ball(p, [46.0 * full, 38.0 * full, 38.0 * full], 0.0, 0.0)], 0.0),
+            if self.p.aorta > 100.0 && r.chance(0.3) { r.range(50.0, 400.0) } else { 8.0 },
+            3.0,
+            6.0,
+        ));
+        // Colon: up on the right, across, down on the left; and rectum.
+        let mut loops: Vec<(Vec<(V, f32)>, bool)> = Vec::new();
+        let big = |r: &mut Stream| r.range(14.0, 25.0);
+        for side in [1.0f32, -1.0] {
+            let line = (0..7)
+                .map(|i| {
+                    (
+                        at(
+                            side * (0.80 * a + r.normal(0.0, 5.0)),
+                            center + (0.15 - 0.05 * i as f32) * b + r.normal(0.0, 6.0),
+                            -30.0 + 30.0 * i as f32,
+                        ),
+                        big(&mut r),
+                    )
+                })
+                .collect();
+            loops.push((line, true));
+        }
+        let z = r.normal(80.0, 40.0);
+        loops.push((
+            (0..8)
+                .map(|i| {
+                    (at((i as f32 / 3.5 - 1.0) * 0.75 * a, center - 0.72 * b + r.normal(0.0, 6.0), z + r.normal(0.0, 14.0)), big(&mut r))
+                })
+                .collect(),
+            true,
+        ));
+        let q = &spine.sacral;
+        loops.push(([2usize, 3, 4].map(|i| (q[i].0.at([r.normal(0.0, 4.0), -q[i].1[1] - 24.0, 0.0]), r.range(11.0, 20.0))).to_vec(), true));
+        // Small bowel: loops in the middle.
+        for _ in 0..26 {
+            let (x, y, z) = (r.range(-0.62, 0.62) * a, center + r.range(-0.75, 0.0) * b, r.range(-70.0, 150.0));
+            let mut p = [x, y, z];
+            let mut line = Vec::new();
+            for _ in 0..4 {
+                line.push((at(p[0], p[1], p[2]), r.range(8.0, 14.0)));
+                p = add(p, [r.normal(0.0, 22.0), r.normal(0.0, 14.0), r.normal(0.0, 16.0)]);
+            }
+            loops.push((line, false));
+        }
+        for (line, colon) in loops {
+            let bright = r.chance(0.5);
+            let paint = Paint::Bowel {
+                wall: r.normal(40.0, 6.0),
+                content: if bright { self.p.bowel } else { r.normal(22.0, 14.0) },
+                gas: if colon {
+                    r.range(0.0, 0.8)
+                } else if r.chance(0.2) {
+                    r.range(0.1, 0.7)
+                } else {
+                    0.0
+                },
+                bubbles: colon && r.chance(0.55),
+                thick: r.range(1.5, 3.0),
+            };
+            out.push(Object::new(Solid::of(tube(&line, 3), 2.0), paint, None));
+        }
+        // Strands and vessels of the mesentery.
+        let strands = (0..60)
+            .map(|_| {
+                let p = at(r.range(-0.6, 0.6) * a, center + r.range(-0.6, 0.3) * b, r.range(-80.0, 180.0));
+                Part::new(
+                    Form::Cone {
+                        a: p,
+                        b: add(p, [r.normal(0.0, 14.0), r.normal(0.0, 14.0), r.normal(0.0, 14.0)]),
+                        ra: r.range(0.8, 3.0),
+                        rb: r.range(0.8, 2.5),
+                    },
+                    1.0,
+                )
+            })
+            .collect();
+        out.push(Object::soft(Solid::of(strands, 0.0), 0.5 * (self.p.aorta + 40.0).min(150.0), 10.0, 3.0));
+    }
+}
