@@ -13,6 +13,8 @@ mod optimizer;
 mod options;
 mod run;
 mod test;
+#[cfg(test)]
+mod tests;
 mod validation;
 
 pub use checkpoint::Checkpoint;

@@ -2,10 +2,9 @@
 
 use super::dataset::Case;
 use crate::error::{Result, try_vec};
-use crate::geometry::{Affine, Geometry, World};
+use crate::geometry::Geometry;
 use crate::model::LabelConfig;
 use crate::session::{Run, Session};
-use crate::volume::Volume;
 
 /// What a model made of a case.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,15 +22,14 @@ pub struct TestedCase {
 /// # Errors
 /// Those of [`Session::segment_into`].
 pub fn test_case(session: &Session, labels: &[LabelConfig], case: &Case) -> Result<TestedCase> {
-    let ([depth, height, width], [d, h, w]) = (case.dims(), case.spacing_mm());
-    let geometry = Geometry { dims: [width, height, depth], ijk_to_world: Affine::from_spacing([w, h, d], [0.0; 3]), world: World::Lps };
+    let volume = case.volume()?;
     let mut prediction = try_vec(0u8, case.hounsfield().len(), "a case's labels")?;
     let started = std::time::Instant::now();
-    session.segment_into(&Volume::from_slice(case.hounsfield(), geometry)?, Run::default(), &mut prediction)?;
+    session.segment_into(&volume, Run::default(), &mut prediction)?;
     let seconds = started.elapsed().as_secs_f64();
     // From label values to the classes that they stand for.
     let mut class_of = [0u8; 256];
     labels.iter().enumerate().for_each(|(class, label)| class_of[usize::from(label.value)] = class as u8);
     prediction.iter_mut().for_each(|value| *value = class_of[usize::from(*value)]);
-    Ok(TestedCase { geometry, prediction, seconds })
+    Ok(TestedCase { geometry: *volume.geometry(), prediction, seconds })
 }
