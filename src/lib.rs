@@ -60,7 +60,8 @@
 //! | [`pipeline`] | to the model grid and back, windows, combination |
 //! | [`engine`] | the network over every window, fast |
 //! | [`ops`] | the network's layers as candle operations with gradients: the reference, and for training |
-//! | [`metrics`] | pixel accuracy, IoU, Dice |
+//! | [`metrics`] | pixel accuracy, IoU, Dice, distances between surfaces |
+//! | [`distance`] | the exact distance transform |
 //! | [`error`] | every way to fail, once |
 //! | [`capi`] | the C ABI: nothing but translation |
 //!
@@ -76,6 +77,7 @@
 pub mod capi;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod distance;
 pub mod engine;
 pub mod error;
 mod float_state;

@@ -234,9 +234,12 @@ fn evaluation_scores_two_files_as_counted_by_hand() {
     let result = place.json(&["evaluate", "--truth", "truth.nii", "--prediction", "prediction.nii.gz", "--json"]);
     let bone = &result["labels"]["bone"];
     assert!(close(&bone["pixel_accuracy"], 0.5) && close(&bone["iou"], 0.4) && close(&bone["dice"], 4.0 / 7.0), "{bone}");
-    assert_eq!(result["labels"]["nerve"], serde_json::json!({"pixel_accuracy": 1.0, "iou": 1.0, "dice": 1.0}));
+    // Bone lies in rows 0 and 1: from the truth 1 1 0 0 mm, back 0 0 1 mm.
+    assert!(close(&bone["hd95_mm"], 1.0) && close(&bone["assd_mm"], (0.5 + 1.0 / 3.0) / 2.0), "{bone}");
+    let perfect = serde_json::json!({"pixel_accuracy": 1.0, "iou": 1.0, "dice": 1.0, "hd95_mm": 0.0, "assd_mm": 0.0});
+    assert_eq!(result["cases"][0]["labels"]["nerve"], perfect);
     let table = place.succeed(&["evaluate", "--truth", "truth.nii", "--prediction", "prediction.nii.gz"]);
-    assert!(table.contains("truth\tbone\t0.5000\t0.4000\t0.5714\n"), "{table}");
+    assert!(table.contains("truth\tbone\t0.5000\t0.4000\t0.5714\t1.00\t0.42\n"), "{table}");
 }
 
 #[test]
@@ -248,6 +251,7 @@ fn evaluation_of_folders_is_the_mean_over_cases_that_can_be_judged() {
     place.label_map("prediction/b.nii", &[1, 1]);
     let result = place.json(&["evaluate", "--truth", "truth", "--prediction", "prediction", "--json"]);
     assert!(close(&result["labels"]["bone"]["dice"], (4.0 / 7.0 + 1.0) / 2.0), "{result}");
+    assert!(close(&result["labels"]["bone"]["standard_deviation"]["dice"], (3.0 / 14.0) * 2f64.sqrt()), "{result}");
     // Case b has no nerve in either map.
     assert!(close(&result["labels"]["nerve"]["dice"], 1.0) && result["cases"][1]["labels"]["nerve"]["dice"].is_null(), "{result}");
     let named = place.json(&["evaluate", "--truth", "truth", "--prediction", "prediction", "--labels", "1=vertebra", "--json"]);

@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["session", "trainer"],
     &["pipeline", "engine", "segmentation"],
     &["ops", "model", "io", "phantom", "metrics"],
-    &["volume", "geometry"],
+    &["volume", "geometry", "distance"],
     &["error", "float_state", "threads", "testing"],
 ];
 
