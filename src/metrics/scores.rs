@@ -75,7 +75,7 @@ mod tests {
         let scores = Scores::between(&[1, 1, 1, 1, 0], &[0, 0, 1, 1, 1], 1, [5, 1, 1], [2.0, 1.0, 1.0]).unwrap();
         assert_eq!((scores.pixel_accuracy, scores.iou, scores.dice), (Some(0.5), Some(0.4), Some(4.0 / 7.0)));
         // Every voxel of a line touches the volume's border. Truth to prediction: 4, 2, 0, 0 mm; back: 0, 0, 2 mm.
-        assert_eq!(scores.assd_mm, Some((1.5 + 2.0 / 3.0) / 2.0));
+        assert_eq!(scores.assd_mm, Some(8.0 / 7.0));
         // The 95th percentile of 0 0 0 0 2 2 4 stands at 5.7 of 0 to 6.
         assert!((scores.hd95_mm.unwrap() - 3.4).abs() < 1e-12);
     }

@@ -1,12 +1,13 @@
-//! How far apart the surfaces of two segmentations lie: HD95 and ASSD, defined as in MedPy (`medpy.metric.binary.hd95` and
-//! `assd`), so that numbers can stand beside those of papers that use it.
+//! How far apart the surfaces of two segmentations lie: HD95 and ASSD, defined as in MedPy 0.5 (`medpy.metric.binary.hd95`
+//! and `assd`), so that numbers can stand beside those of papers that use it.
 //!
 //! - The surface of a label: its voxels with a neighbor, of six, that is not the label. Beyond the volume nothing is, so
 //!   that a structure cut by the volume's border has surface there.
 //! - A surface voxel's distance: from its center to the nearest center of the other's surface voxels, in mm. Exact, in
 //!   `f64`; only the spacing counts, see [`crate::distance`].
 //! - HD95: the 95th percentile of the distances of both directions together, interpolated linearly between ranks.
-//! - ASSD: the mean distance in one direction and that in the other, averaged.
+//! - ASSD: the mean of the distances of both directions together (Heimann et al., IEEE Transactions on Medical Imaging 28,
+//!   2009). MedPy before 0.5 took the mean of the two directions' means, which weighs the smaller surface more.
 
 use std::ops::Range;
 
@@ -44,14 +45,11 @@ impl SurfaceDistances {
         let (Some(a), Some(b)) = (bounds(truth, label, dims), bounds(prediction, label, dims)) else { return Ok(None) };
         let range = |axis: usize| a[axis].start.min(b[axis].start)..a[axis].end.max(b[axis].end);
         let surfaces = Surfaces::of([truth, prediction], label, dims, [range(0), range(1), range(2)])?;
-        let there = surfaces.distances(TRUTH, PREDICTION, spacing_mm)?;
-        let back = surfaces.distances(PREDICTION, TRUTH, spacing_mm)?;
-        let mean = |distances: &[f64]| distances.iter().sum::<f64>() / distances.len() as f64;
-        let assd_mm = f64::midpoint(mean(&there), mean(&back));
-        let mut pooled = there;
-        let both = pooled.len() + back.len();
-        try_reserve(&mut pooled, both, "surface distances")?;
-        pooled.extend(back);
+        let mut pooled = Vec::new();
+        try_reserve(&mut pooled, surfaces.count(TRUTH) + surfaces.count(PREDICTION), "surface distances")?;
+        surfaces.measure(TRUTH, PREDICTION, spacing_mm, &mut pooled)?;
+        surfaces.measure(PREDICTION, TRUTH, spacing_mm, &mut pooled)?;
+        let assd_mm = pooled.iter().sum::<f64>() / pooled.len() as f64;
         Ok(percentile(&mut pooled, 0.95).map(|hd95_mm| SurfaceDistances { hd95_mm, assd_mm }))
     }
 }
@@ -109,15 +107,18 @@ impl Surfaces {
         Ok(Surfaces { dims: box_dims, voxels })
     }
 
-    /// From every voxel of the surface `from`, in the voxels' order, the distance to the surface `to`, mm.
-    fn distances(&self, from: u8, to: u8, spacing_mm: [f64; 3]) -> Result<Vec<f64>> {
+    /// Voxels of one of the surfaces.
+    fn count(&self, surface: u8) -> usize {
+        self.voxels.iter().filter(|voxel| **voxel & surface != 0).count()
+    }
+
+    /// Appends, for every voxel of the surface `from` in the voxels' order, the distance to the surface `to`, mm.
+    fn measure(&self, from: u8, to: u8, spacing_mm: [f64; 3], distances: &mut Vec<f64>) -> Result<()> {
         let nearest = NearestVoxels::of(self.dims, spacing_mm, |voxel| self.voxels[voxel] & to != 0)?;
         let [columns, rows, _] = self.dims;
-        let mut distances = Vec::new();
-        try_reserve(&mut distances, self.voxels.iter().filter(|voxel| **voxel & from != 0).count(), "surface distances")?;
         let surface = self.voxels.iter().enumerate().filter(|(_, voxel)| **voxel & from != 0);
         distances.extend(surface.filter_map(|(at, _)| nearest.distance_mm([at % columns, at / columns % rows, at / columns / rows])));
-        Ok(distances)
+        Ok(())
     }
 }
 
@@ -173,9 +174,8 @@ mod tests {
             from.iter().map(|p| to.iter().map(|q| length(p, q)).fold(f64::INFINITY, f64::min)).collect()
         };
         let (there, back) = (directed(&a, &b), directed(&b, &a));
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-        let assd_mm = (mean(&there) + mean(&back)) / 2.0;
         let mut pooled = [there, back].concat();
+        let assd_mm = pooled.iter().sum::<f64>() / pooled.len() as f64;
         pooled.sort_by(f64::total_cmp);
         let rank = 0.95 * (pooled.len() - 1) as f64;
         let (low, high) = (pooled[rank.floor() as usize], pooled[rank.ceil() as usize]);
