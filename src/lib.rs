@@ -62,6 +62,7 @@
 //! | [`ops`] | the network's layers as candle operations with gradients: the reference, and for training |
 //! | [`metrics`] | pixel accuracy, IoU, Dice, distances between surfaces |
 //! | [`distance`] | the exact distance transform |
+//! | `report` | the paper's tables and figures, as files and one page (feature `report`) |
 //! | [`error`] | every way to fail, once |
 //! | [`capi`] | the C ABI: nothing but translation |
 //!
@@ -70,7 +71,7 @@
 //! # Features
 //!
 //! None is on by default, and none changes what the library or its C ABI can do. `cli`: the program `spinect` and its
-//! module. `capi`: empty, a name that cargo-c looks for.
+//! module. `report`: tables, charts and overlays of a test or a training; part of `cli`. `capi`: empty, a name that cargo-c looks for.
 
 #![warn(missing_docs)]
 
@@ -87,6 +88,8 @@ pub mod metrics;
 pub mod model;
 pub mod ops;
 pub mod pipeline;
+#[cfg(feature = "report")]
+pub mod report;
 pub mod segmentation;
 pub mod session;
 mod threads;
