@@ -130,6 +130,7 @@ fn wrong_usage_exits_with_2_and_help_with_0() {
         &["bench", "--model", "m", "--size", "1,2,3", "--volume", "ct.nii"],
         &["init", "-o", "m"],
         &["evaluate", "--truth", "a", "--prediction", "b", "--labels", "bone"],
+        &["evaluate", "--truth", "a", "--prediction", "b", "--images", "c"],
     ];
     for arguments in wrong {
         let output = place.run(arguments);
@@ -259,6 +260,32 @@ fn evaluation_of_folders_is_the_mean_over_cases_that_can_be_judged() {
     fs::remove_file(place.path("prediction/b.nii")).unwrap();
     assert!(place.fail(&["evaluate", "--truth", "truth", "--prediction", "prediction"]).contains('b'));
     assert!(place.fail(&["evaluate", "--truth", "truth", "--prediction", "prediction/a.nii"]).contains("folder"));
+}
+
+#[test]
+fn an_evaluation_writes_a_report_with_the_masks_on_the_images() {
+    let place = Place::new();
+    for name in ["a", "b"] {
+        place.label_map(&format!("truth/{name}.nii"), &[1, 1, 1, 1, 0, 2]);
+        place.label_map(&format!("prediction/{name}.nii"), &[0, 0, 1, 1, 1, 2]);
+        place.image(&format!("ct/{name}.nii"), &[-7i16; 24], [4, 3, 2], [1.0, 1.0, 2.0], [0.0; 3]);
+    }
+    let folders = ["evaluate", "--truth", "truth", "--prediction", "prediction", "--report", "report"];
+    let with_images = [&folders[..], &["--images", "ct"]].concat();
+    assert!(place.succeed(&with_images).contains("report: report/index.html"));
+    assert!(fs::read(place.path("report/overlays/b.png")).unwrap().starts_with(b"\x89PNG"));
+    let page = fs::read_to_string(place.path("report/index.html")).unwrap();
+    assert!(["overlays/a.png", "57.1", "Not a medical device"].iter().all(|part| page.contains(part)), "{page}");
+    let csv = fs::read_to_string(place.path("report/scores.csv")).unwrap();
+    assert!(csv.contains("case,a,bone,0.5,0.4,0.57"), "{csv}");
+    assert!(place.fail(&with_images).contains("--force"));
+    place.succeed(&[&folders[..], &["--force"]].concat());
+    assert!(!fs::read_to_string(place.path("report/index.html")).unwrap().contains("overlays/"));
+    // An image of another grid, and one that is missing.
+    place.image("ct/b.nii", &[-7i16; 24], [4, 3, 2], [1.0, 1.0, 3.0], [0.0; 3]);
+    assert!(place.fail(&[&with_images[..], &["--force"]].concat()).contains("ct/b.nii"));
+    fs::remove_file(place.path("ct/b.nii")).unwrap();
+    assert!(place.fail(&[&with_images[..], &["--force"]].concat()).contains("no image b"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `spinect evaluate`: label maps against the truth.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -13,6 +13,8 @@ use crate::error::Result;
 use crate::geometry::{Geometry, SHEAR_WARNING_DEGREES};
 use crate::io::{self, ReadOptions};
 use crate::metrics::Scores;
+use crate::report::overlay::{self, DrawnLabel};
+use crate::report::{CaseOverlay, CaseScores, Report, ScoreTable, shades};
 use crate::volume::Image;
 use cases::{CaseFiles, cases};
 use maps::{labels, same_grid};
@@ -24,6 +26,7 @@ mod maps;
 #[derive(Debug, Args)]
 #[command(after_help = "Pixel accuracy of a label: the share of the truth's voxels that were found (recall). HD95: the 95th\n\
     percentile of the distances from either surface to the other; ASSD: their average; both in mm, as MedPy 0.5 defines them.\n\
+    --report makes a folder: index.html, scores.md, scores.csv, and with --images overlays/CASE.png.\n\
     Folders are matched by file name, without .nii or .nii.gz. A label that neither map of a case holds does not count\n\
     in the mean; pixel accuracy does not where the truth lacks it, a distance where either map does.")]
 pub(super) struct Arguments {
@@ -36,6 +39,15 @@ pub(super) struct Arguments {
     /// The labels to compare
     #[arg(long, value_name = "1=bone,2=nerve", default_value = "1=bone,2=nerve")]
     labels: LabelNames,
+    /// Also write a report into this folder: tables, one HTML page, pictures of the masks on --images
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+    /// The CT to draw the masks on, or a folder of them
+    #[arg(long, value_name = "C", requires = "report")]
+    images: Option<PathBuf>,
+    /// Write into a report folder that is not empty
+    #[arg(long, requires = "report")]
+    force: bool,
     /// Print an object for programs instead of a table
     #[arg(long)]
     pub(super) json: bool,
@@ -44,13 +56,14 @@ pub(super) struct Arguments {
 }
 
 /// The object of `evaluate --json`. The keys are a contract: more may be added, none renamed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Evaluation {
     /// Over the cases, by label name.
     labels: BTreeMap<String, Summary>,
     cases: Vec<Case>,
     /// Files in the folder of predictions that no truth belongs to.
     unmatched: Vec<String>,
+    /// What a reader of the scores must know, a sentence each.
     warnings: Vec<String>,
 }
 
@@ -70,22 +83,53 @@ struct Case {
 }
 
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<String> {
-    let (files, unmatched) = cases(&arguments.truth, &arguments.prediction, None)?;
-    let names = &arguments.labels.0;
-    let (mut cases, mut warnings) = (Vec::new(), Vec::new());
-    for files in &files {
-        let maps = Maps::read(files, &arguments.placement.read_options())?;
-        warnings.extend(maps.warning(&files.name));
-        let labels = names.iter().map(|(value, name)| Ok((name.clone(), maps.scores(*value)?)));
-        cases.push(Case { name: files.name.clone(), labels: labels.collect::<Result<_>>()? });
+    if let Some(folder) = &arguments.report {
+        Report::check_folder(folder, arguments.force)?;
     }
-    let summary = |name: &String| {
-        let scores: Vec<Scores> = cases.iter().filter_map(|case| case.labels.get(name)).copied().collect();
-        Summary { mean: Scores::mean(&scores), standard_deviation: Scores::standard_deviation(&scores) }
+    let (files, unmatched) = cases(&arguments.truth, &arguments.prediction, arguments.images.as_deref())?;
+    let (names, options) = (&arguments.labels.0, arguments.placement.read_options());
+    let mut evaluation = Evaluation { unmatched, ..Evaluation::default() };
+    let mut overlays = Vec::new();
+    for files in &files {
+        let maps = Maps::read(files, &options)?;
+        evaluation.warnings.extend(maps.warning(&files.name));
+        let scores = names.iter().map(|(value, name)| Ok((name.clone(), maps.scores(*value)?)));
+        evaluation.cases.push(Case { name: files.name.clone(), labels: scores.collect::<Result<_>>()? });
+        if let Some(image) = &files.image {
+            overlays.push(maps.overlay(&files.name, image, &options, names)?);
+        }
+    }
+    for (_, name) in names {
+        let scores: Vec<Scores> = evaluation.cases.iter().filter_map(|case| case.labels.get(name)).copied().collect();
+        let summary = Summary { mean: Scores::mean(&scores), standard_deviation: Scores::standard_deviation(&scores) };
+        evaluation.labels.insert(name.clone(), summary);
+    }
+    if let Some(folder) = &arguments.report {
+        report(arguments, &evaluation, overlays).write(folder, arguments.force)?;
+    }
+    if console.json { json_text(&evaluation) } else { Ok(evaluation.text(console, arguments)) }
+}
+
+/// The report of an evaluation.
+fn report(arguments: &Arguments, evaluation: &Evaluation, overlays: Vec<CaseOverlay>) -> Report {
+    let labels: Vec<String> = arguments.labels.0.iter().map(|(_, name)| name.clone()).collect();
+    let of_case = |case: &Case| CaseScores {
+        name: case.name.clone(),
+        scores: labels.iter().map(|name| case.labels.get(name).copied().unwrap_or_default()).collect(),
     };
-    let labels = names.iter().map(|(_, name)| (name.clone(), summary(name))).collect();
-    let evaluation = Evaluation { labels, cases, unmatched, warnings };
-    if console.json { json_text(&evaluation) } else { Ok(evaluation.text(console, names)) }
+    let cases = evaluation.cases.iter().map(of_case).collect();
+    let path = |path: &PathBuf| path.display().to_string();
+    let mut facts = vec![("truth".into(), path(&arguments.truth)), ("prediction".into(), path(&arguments.prediction))];
+    facts.extend(arguments.images.as_ref().map(|images| ("images".into(), path(images))));
+    facts.push(("spinect".into(), env!("CARGO_PKG_VERSION").into()));
+    Report {
+        title: "Evaluation".into(),
+        facts,
+        warnings: evaluation.warnings(),
+        scores: Some(ScoreTable { labels, cases, reference: None }),
+        history: None,
+        overlays,
+    }
 }
 
 /// The two label maps of a case on their one grid.
@@ -109,6 +153,21 @@ impl Maps {
         Scores::between(&self.truth, &self.prediction, label, self.geometry.dims, self.geometry.ijk_to_world.spacing())
     }
 
+    /// The masks on their CT.
+    fn overlay(&self, name: &str, image: &Path, options: &ReadOptions, labels: &[(u8, String)]) -> Result<CaseOverlay> {
+        let ct = io::read_image(image, options)?;
+        same_grid(&self.geometry, ct.view().geometry()).map_err(|error| error.context(image.display()))?;
+        let drawn: Vec<DrawnLabel> = labels
+            .iter()
+            .enumerate()
+            .map(|(at, (value, name))| DrawnLabel { value: *value, name: name.clone(), color: shades(at).on_dark })
+            .collect();
+        let masks = (Some(self.prediction.as_slice()), Some(self.truth.as_slice()));
+        let picture = overlay::three_planes(&ct.view(), masks.0, masks.1, &drawn, None, &overlay::Options::default())?;
+        let caption = "axial, coronal and sagittal. Filled: the prediction. Outlined: the truth.".into();
+        Ok(CaseOverlay { case: name.into(), caption, png: picture.to_png()? })
+    }
+
     /// What a reader of the scores must know of this case's grid.
     fn warning(&self, name: &str) -> Option<String> {
         let shear = self.geometry.shear_degrees();
@@ -118,8 +177,14 @@ impl Maps {
 }
 
 impl Evaluation {
+    fn warnings(&self) -> Vec<String> {
+        let unmatched = (!self.unmatched.is_empty()).then(|| format!("no truth belongs to {}", self.unmatched.join(", ")));
+        self.warnings.iter().cloned().chain(unmatched).collect()
+    }
+
     /// The scores for people: a row per case and label, then the means and standard deviations.
-    fn text(&self, console: &Console, names: &[(u8, String)]) -> String {
+    fn text(&self, console: &Console, arguments: &Arguments) -> String {
+        let names = &arguments.labels.0;
         let mut table = Table::new(&["case", "label", "pixel accuracy", "IoU", "Dice", "HD95 mm", "ASSD mm"], 2);
         let mut row = |case: &str, label: &String, scores: &Scores| {
             let cell = |value: Option<f64>, decimals| number(value.unwrap_or(f64::NAN), decimals);
@@ -139,11 +204,11 @@ impl Evaluation {
             summaries().for_each(|(name, summary)| row("SD", name, &summary.standard_deviation));
         }
         let mut text = console.table(&table);
-        for warning in &self.warnings {
-            text += &console.warning(warning);
+        for warning in self.warnings() {
+            text += &console.warning(&warning);
         }
-        if !self.unmatched.is_empty() {
-            text += &console.warning(&format!("no truth belongs to {}", plain(&self.unmatched.join(", "))));
+        if let Some(folder) = &arguments.report {
+            text += &format!("report: {}\n", plain(&folder.join("index.html").display().to_string()));
         }
         text
     }
