@@ -60,7 +60,9 @@
 //! | [`pipeline`] | to the model grid and back, windows, combination |
 //! | [`engine`] | the network over every window, fast |
 //! | [`ops`] | the network's layers as candle operations with gradients: the reference, and for training |
-//! | [`metrics`] | pixel accuracy, IoU, Dice |
+//! | [`metrics`] | pixel accuracy, IoU, Dice, distances between surfaces |
+//! | [`distance`] | the exact distance transform |
+//! | `report` | the paper's tables and figures, as files and one page (feature `report`) |
 //! | [`phantom`] | synthetic lumbosacral CT with true labels |
 //! | [`error`] | every way to fail, once |
 //! | [`capi`] | the C ABI: nothing but translation |
@@ -70,13 +72,15 @@
 //! # Features
 //!
 //! None is on by default, and none changes what the library or its C ABI can do. `cli`: the program `spinect` and its
-//! module. `trainer`: the module of that name, which trains models from labeled cases. `capi`: empty, a name that cargo-c looks for.
+//! module. `report`: tables, charts and overlays of a test or a training; part of `cli` and `trainer`. `trainer`: the module of
+//! that name, which trains models from labeled cases. `capi`: empty, a name that cargo-c looks for.
 
 #![warn(missing_docs)]
 
 pub mod capi;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod distance;
 pub mod engine;
 pub mod error;
 mod float_state;
@@ -87,6 +91,8 @@ pub mod model;
 pub mod ops;
 pub mod phantom;
 pub mod pipeline;
+#[cfg(feature = "report")]
+pub mod report;
 pub mod segmentation;
 pub mod session;
 mod threads;

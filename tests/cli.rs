@@ -130,6 +130,7 @@ fn wrong_usage_exits_with_2_and_help_with_0() {
         &["bench", "--model", "m", "--size", "1,2,3", "--volume", "ct.nii"],
         &["init", "-o", "m"],
         &["evaluate", "--truth", "a", "--prediction", "b", "--labels", "bone"],
+        &["evaluate", "--truth", "a", "--prediction", "b", "--images", "c"],
     ];
     for arguments in wrong {
         let output = place.run(arguments);
@@ -234,9 +235,12 @@ fn evaluation_scores_two_files_as_counted_by_hand() {
     let result = place.json(&["evaluate", "--truth", "truth.nii", "--prediction", "prediction.nii.gz", "--json"]);
     let bone = &result["labels"]["bone"];
     assert!(close(&bone["pixel_accuracy"], 0.5) && close(&bone["iou"], 0.4) && close(&bone["dice"], 4.0 / 7.0), "{bone}");
-    assert_eq!(result["labels"]["nerve"], serde_json::json!({"pixel_accuracy": 1.0, "iou": 1.0, "dice": 1.0}));
+    // Bone lies in rows 0 and 1: from the truth 1 1 0 0 mm, back 0 0 1 mm.
+    assert!(close(&bone["hd95_mm"], 1.0) && close(&bone["assd_mm"], 3.0 / 7.0), "{bone}");
+    let perfect = serde_json::json!({"pixel_accuracy": 1.0, "iou": 1.0, "dice": 1.0, "hd95_mm": 0.0, "assd_mm": 0.0});
+    assert_eq!(result["cases"][0]["labels"]["nerve"], perfect);
     let table = place.succeed(&["evaluate", "--truth", "truth.nii", "--prediction", "prediction.nii.gz"]);
-    assert!(table.contains("truth\tbone\t0.5000\t0.4000\t0.5714\n"), "{table}");
+    assert!(table.contains("truth\tbone\t0.5000\t0.4000\t0.5714\t1.00\t0.43\n"), "{table}");
 }
 
 #[test]
@@ -248,6 +252,7 @@ fn evaluation_of_folders_is_the_mean_over_cases_that_can_be_judged() {
     place.label_map("prediction/b.nii", &[1, 1]);
     let result = place.json(&["evaluate", "--truth", "truth", "--prediction", "prediction", "--json"]);
     assert!(close(&result["labels"]["bone"]["dice"], (4.0 / 7.0 + 1.0) / 2.0), "{result}");
+    assert!(close(&result["labels"]["bone"]["standard_deviation"]["dice"], (3.0 / 14.0) * 2f64.sqrt()), "{result}");
     // Case b has no nerve in either map.
     assert!(close(&result["labels"]["nerve"]["dice"], 1.0) && result["cases"][1]["labels"]["nerve"]["dice"].is_null(), "{result}");
     let named = place.json(&["evaluate", "--truth", "truth", "--prediction", "prediction", "--labels", "1=vertebra", "--json"]);
@@ -255,6 +260,32 @@ fn evaluation_of_folders_is_the_mean_over_cases_that_can_be_judged() {
     fs::remove_file(place.path("prediction/b.nii")).unwrap();
     assert!(place.fail(&["evaluate", "--truth", "truth", "--prediction", "prediction"]).contains('b'));
     assert!(place.fail(&["evaluate", "--truth", "truth", "--prediction", "prediction/a.nii"]).contains("folder"));
+}
+
+#[test]
+fn an_evaluation_writes_a_report_with_the_masks_on_the_images() {
+    let place = Place::new();
+    for name in ["a", "b"] {
+        place.label_map(&format!("truth/{name}.nii"), &[1, 1, 1, 1, 0, 2]);
+        place.label_map(&format!("prediction/{name}.nii"), &[0, 0, 1, 1, 1, 2]);
+        place.image(&format!("ct/{name}.nii"), &[-7i16; 24], [4, 3, 2], [1.0, 1.0, 2.0], [0.0; 3]);
+    }
+    let folders = ["evaluate", "--truth", "truth", "--prediction", "prediction", "--report", "report"];
+    let with_images = [&folders[..], &["--images", "ct"]].concat();
+    assert!(place.succeed(&with_images).contains("report: report/index.html"));
+    assert!(fs::read(place.path("report/overlays/b.png")).unwrap().starts_with(b"\x89PNG"));
+    let page = fs::read_to_string(place.path("report/index.html")).unwrap();
+    assert!(["overlays/a.png", "57.1", "Not a medical device"].iter().all(|part| page.contains(part)), "{page}");
+    let csv = fs::read_to_string(place.path("report/scores.csv")).unwrap();
+    assert!(csv.contains("case,a,bone,0.5,0.4,0.57"), "{csv}");
+    assert!(place.fail(&with_images).contains("--force"));
+    place.succeed(&[&folders[..], &["--force"]].concat());
+    assert!(!fs::read_to_string(place.path("report/index.html")).unwrap().contains("overlays/"));
+    // An image of another grid, and one that is missing.
+    place.image("ct/b.nii", &[-7i16; 24], [4, 3, 2], [1.0, 1.0, 3.0], [0.0; 3]);
+    assert!(place.fail(&[&with_images[..], &["--force"]].concat()).contains("ct/b.nii"));
+    fs::remove_file(place.path("ct/b.nii")).unwrap();
+    assert!(place.fail(&[&with_images[..], &["--force"]].concat()).contains("no image b"));
 }
 
 #[test]

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 /// The layers, the highest first. Within a layer an arrow may point one way, never both.
 const LAYERS: &[&[&str]] = &[
     &["cli", "capi"],
-    &["session", "trainer"],
+    &["session", "trainer", "report"],
     &["pipeline", "engine", "segmentation"],
     &["ops", "model", "io", "phantom", "metrics"],
-    &["volume", "geometry"],
+    &["volume", "geometry", "distance"],
     &["error", "float_state", "threads", "testing"],
 ];
 

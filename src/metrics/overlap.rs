@@ -1,4 +1,4 @@
-//! Pixel accuracy, IoU and Dice of one label map against another (method.md 5; the paper's Tables 2, 3 and 4).
+//! Voxels that two label maps share: pixel accuracy, IoU, Dice.
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -68,12 +68,6 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// The mean of those values that exist: a case in which a class cannot be judged does not count. `None` if none exists.
-pub fn mean(values: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
-    let (sum, count) = values.into_iter().flatten().fold((0.0, 0u32), |(sum, count), value| (sum + value, count + 1));
-    (count > 0).then(|| sum / f64::from(count))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,11 +100,9 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_neither_holds_cannot_be_judged_and_does_not_count_in_the_mean() {
+    fn a_class_that_neither_holds_cannot_be_judged() {
         let absent = Overlaps::between(&TRUTH, &PREDICTION).unwrap().of(9);
         assert_eq!((absent.pixel_accuracy(), absent.iou(), absent.dice()), (None, None, None));
-        assert_eq!(mean([Some(0.5), None, Some(1.0)]), Some(0.75));
-        assert_eq!((mean([None, None]), mean([])), (None, None));
     }
 
     #[test]
