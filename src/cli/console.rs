@@ -91,6 +91,31 @@ impl Console {
         }))
     }
 
+    /// A progress bar that counts to `all`, on standard error for a person; nothing for a pipe.
+    #[cfg(feature = "trainer")]
+    pub(super) fn count(&self, name: &str, all: u64) -> Count {
+        Count(self.bar.then(|| {
+            let bar = ProgressBar::with_draw_target(Some(all), ProgressDrawTarget::stderr());
+            let template = "{prefix} [{bar:30}] {pos}/{len}  {msg} {elapsed}, {eta} left";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            bar.set_prefix(plain(name));
+            bar
+        }))
+    }
+
+    /// What was found wrong, and what is doubtful, a line each, on standard error.
+    #[cfg(feature = "trainer")]
+    pub(super) fn findings(&self, problems: impl Iterator<Item = String>, warnings: impl Iterator<Item = String>) {
+        let (red, yellow) = (AnsiColor::Red.on_default().bold(), AnsiColor::Yellow.on_default().bold());
+        let lines = problems.map(|text| (red, "problem:", text)).chain(warnings.map(|text| (yellow, "warning:", text)));
+        for (style, word, text) in lines {
+            // Nobody is left to be told if this cannot be written.
+            let _ = writeln!(std::io::stderr(), "{} {}", Self::styled(self.color[1], style, word), plain(&text));
+        }
+    }
+
     fn styled(colored: bool, style: Style, text: &str) -> String {
         if colored { format!("{style}{text}{style:#}") } else { text.into() }
     }
@@ -132,6 +157,31 @@ impl Progress {
 }
 
 impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A progress bar that counts, or none; it leaves no trace.
+#[cfg(feature = "trainer")]
+#[derive(Debug)]
+pub(super) struct Count(Option<ProgressBar>);
+
+#[cfg(feature = "trainer")]
+impl Count {
+    /// How far the work is, and what there is to say about it.
+    pub(super) fn at(&self, done: u64, message: String) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(message);
+            bar.set_position(done);
+        }
+    }
+}
+
+#[cfg(feature = "trainer")]
+impl Drop for Count {
     fn drop(&mut self) {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();

@@ -39,7 +39,7 @@ enum Preset {
 }
 
 /// The channels of the paper's network.
-const SPINECT_CHANNELS: [usize; 5] = [32, 64, 128, 256, 512];
+pub(super) const SPINECT_CHANNELS: [usize; 5] = [32, 64, 128, 256, 512];
 
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<String> {
     files::check_outputs(&[&arguments.output], &[], arguments.force)?;

@@ -24,6 +24,8 @@ mod report;
 mod segment;
 mod stopwatch;
 mod synthetic;
+#[cfg(feature = "trainer")]
+mod train;
 
 /// Lumbosacral nerve and bone segmentation on plain CT.
 #[derive(Debug, Parser)]
@@ -42,6 +44,8 @@ enum Command {
     Evaluate(evaluate::Arguments),
     Init(init::Arguments),
     Bench(bench::Arguments),
+    #[cfg(feature = "trainer")]
+    Train(train::Arguments),
     Demo(demo::Arguments),
     Phantom(phantom::Arguments),
 }
@@ -90,6 +94,8 @@ impl Command {
             Command::Evaluate(arguments) => arguments.json,
             Command::Init(_) => false,
             Command::Bench(arguments) => arguments.json,
+            #[cfg(feature = "trainer")]
+            Command::Train(arguments) => arguments.json,
             Command::Demo(arguments) => arguments.json,
             Command::Phantom(arguments) => arguments.json,
         }
@@ -102,6 +108,8 @@ impl Command {
             Command::Evaluate(arguments) => evaluate::run(arguments, console),
             Command::Init(arguments) => init::run(arguments, console),
             Command::Bench(arguments) => bench::run(arguments, console),
+            #[cfg(feature = "trainer")]
+            Command::Train(arguments) => train::run(arguments, console),
             Command::Demo(arguments) => demo::run(arguments, console),
             Command::Phantom(arguments) => phantom::run(arguments, console),
         }

@@ -30,6 +30,12 @@ impl Cancel {
         self.0.store(false, Ordering::Release);
     }
 
+    /// What engines look at.
+    #[cfg(feature = "trainer")]
+    pub(crate) fn flag(&self) -> &AtomicBool {
+        &self.0
+    }
+
     /// Whether the request stands.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)

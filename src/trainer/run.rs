@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use rand::seq::SliceRandom;
@@ -22,6 +21,7 @@ use crate::engine::cpu::training::{Parameters, TrainingNetwork};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::write_atomically;
 use crate::model::{Config, Model};
+use crate::session::Cancel;
 
 /// The best validation so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -151,6 +151,11 @@ impl Trainer {
         Ok(Trainer { dataset, split, statistics, head, network, moments, folder: folder.into(), threads })
     }
 
+    /// The cases.
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
     /// Iterations that are done.
     pub fn iteration(&self) -> u64 {
         self.head.iteration
@@ -190,7 +195,7 @@ impl Trainer {
     /// # Errors
     /// [`ErrorKind::InvalidModel`] if the loss or a number of the network is no longer finite: the checkpoint and the best
     /// model stay as they were before; [`ErrorKind::Io`]; those of [`Dataset::case`].
-    pub fn run(&mut self, cancel: Option<&AtomicBool>, observer: &mut dyn FnMut(&Event<'_>) -> Result<ControlFlow<()>>) -> Result<bool> {
+    pub fn run(&mut self, cancel: Option<&Cancel>, observer: &mut dyn FnMut(&Event<'_>) -> Result<ControlFlow<()>>) -> Result<bool> {
         let config = &self.head.config;
         let Options { batch, seed, .. } = self.head.options;
         let sampling = Sampling {
@@ -203,7 +208,7 @@ impl Trainer {
         let mut batches = Batches::start(&self.dataset, &self.split.train, &sampling, self.head.iteration, 1)?;
         let mut written = self.head.iteration;
         while self.head.iteration < self.head.options.iterations() {
-            if cancel.is_some_and(|cancel| cancel.load(std::sync::atomic::Ordering::Acquire)) {
+            if cancel.is_some_and(Cancel::is_set) {
                 self.stop(written)?;
                 return Ok(false);
             }
@@ -280,7 +285,7 @@ impl Trainer {
     }
 
     /// Validates, and keeps the model if it is the best so far. `None` if there is no case to validate on.
-    fn validate(&mut self, cancel: Option<&AtomicBool>) -> Result<Option<Record>> {
+    fn validate(&mut self, cancel: Option<&Cancel>) -> Result<Option<Record>> {
         let started = Instant::now();
         let iteration = self.head.iteration;
         let mut cases = self.split.validation.clone();

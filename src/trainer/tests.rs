@@ -3,14 +3,13 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::dataset::{Augmentation, Batches, Case, Classes, Dataset, Part, Sampling, Split};
 use super::*;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Config, Model};
 use crate::phantom;
-use crate::session::{Session, SessionConfig};
+use crate::session::{Cancel, Session, SessionConfig};
 
 /// A ball of bone with a rod of nerve in it, at another place for every seed, in noise.
 fn ball(seed: u64) -> Case {
@@ -197,11 +196,11 @@ fn a_run_that_diverges_stops_with_its_last_good_state() {
 #[test]
 fn a_request_to_stop_leaves_a_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
-    let cancel = AtomicBool::new(false);
+    let cancel = Cancel::new();
     let mut trainer = trainer(folder.path(), options());
     let finished = trainer.run(Some(&cancel), &mut |event| {
         if matches!(event, Event::Record(Record::Iteration { iteration: 3, .. })) {
-            cancel.store(true, Ordering::Release);
+            cancel.set();
         }
         Ok(ControlFlow::Continue(()))
     });

@@ -13,6 +13,7 @@ use crate::metrics::{Overlaps, mean};
 use crate::model::Model;
 use crate::pipeline::combine::Winners;
 use crate::pipeline::window::Windows;
+use crate::session::Cancel;
 use crate::threads::Pool;
 
 /// Dice of a model on some cases.
@@ -28,12 +29,12 @@ pub struct Validation {
 ///
 /// # Errors
 /// Those of [`Dataset::case`] and of the engine; [`Cancelled`](crate::ErrorKind::Cancelled) once `cancel` is set.
-pub fn validate(model: &Model, dataset: &Dataset, cases: &[usize], threads: usize, cancel: Option<&AtomicBool>) -> Result<Validation> {
+pub fn validate(model: &Model, dataset: &Dataset, cases: &[usize], threads: usize, cancel: Option<&Cancel>) -> Result<Validation> {
     let config = model.config();
     let mut engine = CpuEngine::new(Plan::new(model, CpuEngine::GROUPING)?, threads, Kernels::best())?;
     let pool = Pool::new(threads, None)?;
     let (mut windows, mut winners) = (Windows::default(), Winners::default());
-    let control = Control { cancels: [cancel, None], deadline: None, stopped: AtomicBool::new(false) };
+    let control = Control { cancels: [cancel.map(Cancel::flag), None], deadline: None, stopped: AtomicBool::new(false) };
     let mut of_cases = Vec::new();
     for &case in cases {
         let (grid, truth) = dataset.case(case)?.to_model_grid(&config.preprocess)?;
