@@ -39,13 +39,10 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    pub(super) const WORLD: Frame = Frame { origin: [0.0; 3], axes: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]] };
-
     /// A frame turned by `tilt` about the left axis (positive: the top leans forward), then `roll` about the posterior
     /// axis, then `turn` about the superior axis, radians.
     pub(super) fn turned(origin: V, tilt: f32, roll: f32, turn: f32) -> Self {
-        let ([sa, ca], [sb, cb], [sc, cc]) = (tilt.sin_cos().into(), roll.sin_cos().into(), turn.sin_cos().into());
-        let _: ([f32; 2], [f32; 2], [f32; 2]) = ([sa, ca], [sb, cb], [sc, cc]);
+        let ((sa, ca), (sb, cb), (sc, cc)) = (tilt.sin_cos(), roll.sin_cos(), turn.sin_cos());
         let rotate = |v: V| {
             let v = [v[0], ca * v[1] - sa * v[2], sa * v[1] + ca * v[2]];
             let v = [cb * v[0] + sb * v[2], v[1], -sb * v[0] + cb * v[2]];
@@ -72,10 +69,6 @@ impl Frame {
     /// A frame given in this one's coordinates.
     pub(super) fn compose(&self, inner: &Frame) -> Frame {
         Frame { origin: self.at(inner.origin), axes: inner.axes.map(|axis| self.direction(axis)) }
-    }
-
-    pub(super) fn moved(&self, p: V) -> Frame {
-        Frame { origin: self.at(p), ..*self }
     }
 }
 
@@ -156,10 +149,13 @@ pub(super) enum Form {
         top: f32,
         bottom: f32,
     },
+    /// `wall`: how much farther inside the surface lies where the belly's wall is: all around above the iliac crests,
+    /// in front only below them.
     Torso {
         frame: Frame,
         rings: Vec<Ring>,
         inset: f32,
+        wall: f32,
         power: f32,
     },
 }
@@ -246,11 +242,14 @@ impl Form {
                 smooth_max(radial(q[0], q[1], half[0], half[1], *power), q[2].abs() - height, 2.0)
             }
             Form::Sheet { frame, stations, top, bottom } => sheet(frame.local(p), stations, *top, *bottom),
-            Form::Torso { frame, rings, inset, power } => {
+            Form::Torso { frame, rings, inset, wall, power } => {
                 let q = frame.local(p);
                 let (a, b, t) = between(rings, q[2], |ring| ring.z);
                 let half: [f32; 2] = std::array::from_fn(|i| a.half[i] + (b.half[i] - a.half[i]) * t);
-                radial(q[0], q[1] - a.center - (b.center - a.center) * t, half[0], half[1], *power) + inset
+                let y = q[1] - a.center - (b.center - a.center) * t;
+                let ring = ((q[2] + 5.0) / 40.0).clamp(0.0, 1.0);
+                let front = ((-y / half[1] - 0.25) / 0.35).clamp(0.0, 1.0) * ((q[2] + 130.0) / 60.0).clamp(0.0, 1.0);
+                radial(q[0], y, half[0], half[1], *power) + inset + wall * ring.max(front)
             }
         }
     }
@@ -304,6 +303,14 @@ impl Part {
         Part { form, cortex, center, radius }
     }
 
+    /// How thick the cortex is: endplates are denser than walls.
+    fn thickness(&self, p: V) -> f32 {
+        match &self.form {
+            Form::Body { frame, shape } if dot(sub(p, frame.origin), frame.axes[2]).abs() > 0.75 * shape.half[2] => 1.7 * self.cortex,
+            _ => self.cortex,
+        }
+    }
+
     fn nearest_possible(&self, p: V) -> f32 {
         length(sub(p, self.center)) - self.radius
     }
@@ -337,8 +344,9 @@ impl Solid {
                 continue;
             }
             let e = part.form.distance(p);
+            let own = part.thickness(p);
             if e < d {
-                cortex = if e < d - 2.0 { part.cortex } else { part.cortex + (cortex - part.cortex) * 0.5 * (1.0 - (d - e) / 2.0) };
+                cortex = if e < d - 2.0 { own } else { own + (cortex - own) * 0.5 * (1.0 - (d - e) / 2.0) };
             }
             let h = (self.blend - (d - e).abs()).max(0.0);
             d = d.min(e) - if self.blend > 0.0 { 0.25 * h * h / self.blend } else { 0.0 };

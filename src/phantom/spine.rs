@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::labels;
 use super::random::Stream;
-use super::scene::{Object, Paint};
+use super::scene::{Object, Paint, Role};
 use super::shape::{BodyShape, Form, Frame, Part, Solid, V, add, curve, mix, scale, sub, tube, unit};
 
 /// Vertebrae from below: L5, L4, L3, L2, L1, T12, T11.
@@ -93,8 +93,8 @@ impl Spine {
             sacral_slope: r.normal(41.0, 8.0),
             lordosis: 0.0,
             scoliosis: r.normal(0.0, 3.0),
-            spongy: Stream::new(seed, "spongy").range(80.0, 270.0),
-            cortex: Stream::new(seed, "cortex").normal(820.0, 150.0),
+            spongy: Stream::new(seed, "spongy").range(70.0, 300.0),
+            cortex: Stream::new(seed, "cortex").normal(880.0, 160.0),
             degeneration,
             sac: Stream::new(seed, "sac").normal(17.0, 6.0),
             nerve: Stream::new(seed, "nerve").normal(32.0, 7.0),
@@ -161,7 +161,7 @@ impl Spine {
 
     fn bone(&self, solid: Solid, label: u8, dense: f32) -> Object {
         let paint = Paint::Bone { spongy: self.p.spongy * dense, cortex: self.p.cortex, texture: 0.22 };
-        Object { clearance: 1.2, ..Object::new(solid, paint, Some(label)) }
+        Object { role: Role::Bone { clearance: 1.2 }, ..Object::new(solid, paint, Some(label)) }
     }
 
     /// The center of the facet joint between vertebra `i` and the one below, and its normal from the lower to the upper.
@@ -244,7 +244,7 @@ impl Spine {
         let reach = SPINOUS[i] * s * r.normal(1.0, 0.08);
         let lean = r.normal(0.0, 2.0);
         let (a0, tip) = (f.at([0.0, back, -0.6 * h]), f.at([lean, back + reach, -0.95 * h]));
-        let e = f.direction([0.0, 1.0, if i == 0 { 5.5 } else { 8.0 } * s]);
+        let e = f.direction([0.0, 1.0, if i == 0 { 4.5 } else { 6.5 } * s]);
         parts.push(Part::new(Form::Plate { a: a0, b: tip, e, ra: 2.8 * s, rb: 3.4 * s }, 1.2));
         let low = f.at([lean, back + reach - 1.0, -0.95 * h - 5.0 * s]);
         parts.push(Part::new(Form::Ellipsoid { frame: Frame { origin: low, axes: f.axes }, radii: [4.6 * s, 5.0 * s, 5.5 * s] }, 1.2));
@@ -254,6 +254,58 @@ impl Spine {
         // The joint spaces: each process keeps off its partner's.
         let _ = a;
         self.bone(solid, labels::L5 + i as u8, r.normal(1.0, 0.08))
+    }
+
+    /// Dense islands in the bodies of some: compact bone where there is no reason for any.
+    pub(super) fn islands(&self) -> Vec<Object> {
+        let mut r = Stream::new(self.seed, "islands");
+        let mut out = Vec::new();
+        for level in &self.levels {
+            if r.chance(0.12) {
+                let at = level.frame.at([0, 1, 2].map(|i| level.half[i] * r.range(-0.55, 0.55)));
+                let radii = [0, 1, 2].map(|_| r.range(1.5, 5.0));
+                let part = Part::new(Form::Ellipsoid { frame: Frame { origin: at, axes: level.frame.axes }, radii }, 1.0);
+                out.push(Object::soft(Solid::of(vec![part], 0.0), r.range(400.0, 900.0), 60.0, 2.0));
+            }
+        }
+        out
+    }
+
+    /// Pedicle screws with rods, in two or three neighboring vertebrae.
+    pub(super) fn screws(&self) -> Vec<Object> {
+        let mut r = Stream::new(self.seed, "screws");
+        let s = self.p.size;
+        let first = r.below(3) as usize;
+        let count = 2 + r.below(2) as usize;
+        let mut parts = Vec::new();
+        let radius = r.range(2.6, 3.6);
+        for side in SIDES {
+            let mut heads: Vec<V> = Vec::new();
+            if first == 0 {
+                let (f, half) = &self.sacral[0];
+                let head = f.at([side * 22.0 * s, half[1] + 22.0 * s, 8.0]);
+                let tip = f.at([side * 12.0 * s, -0.5 * half[1], 2.0]);
+                parts.push(Part::new(Form::Cone { a: head, b: tip, ra: radius, rb: radius }, 1.0));
+                heads.push(head);
+            }
+            for level in self.levels.iter().skip(first).take(count) {
+                let [_, b, h] = level.half;
+                let z = h - 0.5 * level.pedicle[1] - 1.0;
+                let x = 0.5 * (level.canal[0] + level.pedicle[0]);
+                let head = level.frame.at([side * (x + 5.0), b + level.canal[1] + 9.0, z + 2.0]);
+                let tip = level.frame.at([side * (x - 8.0), -0.35 * b, z - 1.0]);
+                parts.push(Part::new(Form::Cone { a: head, b: tip, ra: radius, rb: radius * 0.8 }, 1.0));
+                heads.push(head);
+            }
+            for &head in &heads {
+                parts.push(Part::new(Form::Cone { a: head, b: add(head, [0.0, 7.0, 0.0]), ra: 6.0, rb: 6.0 }, 1.0));
+            }
+            for pair in heads.windows(2) {
+                let back = [0.0, 5.0, 0.0];
+                parts.push(Part::new(Form::Cone { a: add(pair[0], back), b: add(pair[1], back), ra: 2.75, rb: 2.75 }, 1.0));
+            }
+        }
+        vec![super::pelvis::metal(Solid::of(parts, 0.0))]
     }
 
     /// Sacrum with coccyx.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::pelvis::Pelvis;
 use super::random::Stream;
-use super::scene::{Object, Paint};
+use super::scene::{Object, Paint, Role};
 use super::shape::{Form, Frame, Part, Ring, Solid, Station, V, add, mix, scale, tube};
 use super::spine::Spine;
 
@@ -43,7 +43,7 @@ impl Torso {
         let fat = 8.0 + 40.0 * r.unit().powi(2);
         let s = spine.p.size;
         let p = TorsoParameters {
-            half: [(128.0 + 1.1 * fat + r.normal(0.0, 8.0)) * s, (92.0 + 0.8 * fat + r.normal(0.0, 9.0)) * s],
+            half: [(137.0 + 1.1 * fat + r.normal(0.0, 8.0)) * s, (97.0 + 0.8 * fat + r.normal(0.0, 9.0)) * s],
             fat,
             aorta: if enhanced { r.range(110.0, 320.0) } else { r.normal(42.0, 5.0) },
             veins: if enhanced { r.range(80.0, 190.0) } else { r.normal(40.0, 5.0) },
@@ -69,9 +69,9 @@ impl Torso {
         Torso { p, frame: *pose, rings, seed: spine.seed, wall: r.normal(11.0, 3.0).max(4.0) }
     }
 
-    fn shell(&self, inset: f32, shrink: f32) -> Solid {
-        let rings = self.rings.iter().map(|ring| Ring { half: ring.half.map(|v| v - shrink), ..*ring }).collect();
-        Solid::of(vec![Part::new(Form::Torso { frame: self.frame, rings, inset, power: 2.25 }, 1.0)], 0.0)
+    fn shell(&self, inset: f32, wall: f32) -> Solid {
+        let form = Form::Torso { frame: self.frame, rings: self.rings.clone(), inset, wall, power: 2.25 };
+        Solid::of(vec![Part::new(form, 1.0)], 0.0)
     }
 
     /// A point of the ring within the wall at an angle from the back (radians, positive: left), for ribs.
@@ -95,9 +95,12 @@ impl Torso {
         out.push(Object::soft(self.shell(r.range(1.5, 2.8), 0.0), fat, 7.0, 6.0));
         // Wall of the belly: a ring of muscle, thicker behind, with fat inside.
         out.push(Object::soft(self.shell(self.p.fat * 0.85 + 3.0, 0.0), muscle - 4.0, 9.0, 4.0));
-        out.push(Object::soft(self.shell(self.p.fat * 0.85 + 3.0 + self.wall, 0.0), fat + 2.0, 9.0, 4.0));
+        let cavity = Object::soft(self.shell(self.p.fat * 0.85 + 3.0, self.wall), fat + 2.0, 9.0, 4.0);
+        out.push(Object { role: Role::Cavity, ..cavity });
+        let mut organs = Vec::new();
+        self.organs(spine, pelvis, &mut organs);
+        out.extend(organs.into_iter().map(|organ| Object { role: Role::Organ, ..organ }));
         self.hip_muscles(spine, pelvis, muscle, &mut out);
-        self.organs(spine, pelvis, &mut out);
         self.vessels(spine, &mut out);
         self.back_muscles(spine, muscle, &mut out);
         out
