@@ -70,24 +70,24 @@ impl Canvas {
             let mut i = i0;
             while i < i1 {
                 let p = [grid.origin[0] + i as f32 * grid.spacing[0], y, z];
-                let (d, cortex) = object.solid.distance(p);
+                let (d, look) = object.solid.distance(p);
                 if d > band {
                     // Distances are not exact everywhere: part of the way is safe.
                     i += 1 + ((d - band) * 0.6 / grid.spacing[0]) as usize;
                     continue;
                 }
-                let depth = -d - width - if matches!(object.paint, Paint::Bone { .. }) { cortex } else { shell };
+                let depth = -d - width - if matches!(object.paint, Paint::Bone { .. }) { look[0] } else { shell };
                 let run = 1 + (depth.max(0.0) * 0.6 / grid.spacing[0]) as usize;
                 for i in i..(i + run).min(i1) {
                     let p = [grid.origin[0] + i as f32 * grid.spacing[0], y, z];
-                    self.dab(j * grid.dims[0] + i, p, (d, cortex), width, object, texture);
+                    self.dab(j * grid.dims[0] + i, p, (d, look), width, object, texture);
                 }
                 i += run;
             }
         }
     }
 
-    fn dab(&mut self, at: usize, p: V, (d, cortex): (f32, f32), width: f32, object: &Object, texture: &Texture) {
+    fn dab(&mut self, at: usize, p: V, (d, [cortex, marrow]): (f32, [f32; 2]), width: f32, object: &Object, texture: &Texture) {
         let (Some(hu), Some(label), Some(near)) = (self.hu.get_mut(at), self.label.get_mut(at), self.nerve.get_mut(at)) else { return };
         let (Some(rough), Some(cavity)) = (self.rough.get_mut(at), self.cavity.get_mut(at)) else { return };
         let mut d = d;
@@ -109,12 +109,15 @@ impl Canvas {
                 }
                 (share * hu, share * texture)
             }
-            Paint::Bone { spongy, cortex: dense, texture } => {
+            Paint::Bone { spongy, cortex: dense, rough: share_of, patches } => {
                 let inside = cover(d + cortex, width);
                 if share > 0.5 {
                     rough[1] = -1.0;
                 }
-                (inside * spongy + (share - inside) * dense, inside * spongy * texture + (share - inside) * 0.12 * dense)
+                // Marrow turns to fat in patches of a centimeter.
+                let patch = if patches > 0.0 { patches * texture.at(p.map(|v| v / 11.0)) } else { 0.0 };
+                let spongy = (spongy * marrow + patch).max(-70.0);
+                (inside * spongy + (share - inside) * dense, inside * (15.0 + spongy.max(0.0) * share_of) + (share - inside) * 0.12 * dense)
             }
             Paint::Bowel { wall, content, gas, bubbles, thick } => {
                 let [low, high] = object.bounds;

@@ -109,36 +109,47 @@ impl Pelvis {
         let mut out = Vec::new();
         let s = self.size;
         let wings = self.wings();
-        let paint = |dense: f32| Paint::Bone { spongy: spine.p.spongy * dense, cortex: spine.p.cortex * 1.05, texture: 0.25 };
+        let mut r = Stream::new(self.seed, "hip bones");
+        let patches = r.range(15.0, 60.0);
+        let paint = Paint::Bone { spongy: spine.p.spongy, cortex: spine.p.cortex * 1.05, rough: 0.22, patches };
+        let [wing, pubis, dome, head] = [r.range(0.15, 0.8), r.range(0.2, 0.8), r.range(0.8, 1.5), r.range(1.0, 1.7)];
         for (at, side) in [1.0f32, -1.0].into_iter().enumerate() {
             let p = |x: f32, y: f32, z: f32| sided(&self.frame, side)([x * s, y * s, z * s]);
             let hip = p(HIP[0], HIP[1], HIP[2]);
-            let mut parts = vec![wings[at].clone()];
+            let mut parts = vec![wings[at].clone().marrow(wing)];
             // Acetabulum, pubis and ischium.
-            parts.push(Part::new(
-                Form::Ellipsoid {
-                    frame: Frame { origin: p(80.0, 7.0, -97.0), axes: self.frame.axes },
-                    radii: [27.0 * s, 36.0 * s, 32.0 * s],
-                },
-                1.6,
-            ));
+            parts.push(
+                Part::new(
+                    Form::Ellipsoid {
+                        frame: Frame { origin: p(80.0, 7.0, -97.0), axes: self.frame.axes },
+                        radii: [27.0 * s, 36.0 * s, 32.0 * s],
+                    },
+                    1.6,
+                )
+                .marrow(dome),
+            );
             let (body, symphysis) = (p(64.0, -18.0, -94.0), p(7.0, -38.0, -122.0));
-            parts.extend(tube(
-                &[(body, 9.0 * s), (p(38.0, -37.0, -103.0), 7.0 * s), (p(16.0, -42.0, -113.0), 7.5 * s), (symphysis, 7.5 * s)],
-                3,
-            ));
+            parts.extend(
+                tube(&[(body, 9.0 * s), (p(38.0, -37.0, -103.0), 7.0 * s), (p(16.0, -42.0, -113.0), 7.5 * s), (symphysis, 7.5 * s)], 3)
+                    .into_iter()
+                    .map(|part| Part::new(part.form, 1.5).marrow(pubis)),
+            );
             let tuber = p(58.0, 42.0, -142.0);
-            parts.extend(tube(
-                &[
-                    (p(66.0, 34.0, -100.0), 12.0 * s),
-                    (p(62.0, 42.0, -125.0), 12.0 * s),
-                    (tuber, 13.0 * s),
-                    (p(44.0, 18.0, -150.0), 7.0 * s),
-                    (p(22.0, -16.0, -142.0), 6.0 * s),
-                    (p(9.0, -36.0, -130.0), 7.5 * s),
-                ],
-                3,
-            ));
+            parts.extend(
+                tube(
+                    &[
+                        (p(66.0, 34.0, -100.0), 12.0 * s),
+                        (p(62.0, 42.0, -125.0), 12.0 * s),
+                        (tuber, 13.0 * s),
+                        (p(44.0, 18.0, -150.0), 7.0 * s),
+                        (p(22.0, -16.0, -142.0), 6.0 * s),
+                        (p(9.0, -36.0, -130.0), 7.5 * s),
+                    ],
+                    3,
+                )
+                .into_iter()
+                .map(|part| Part::new(part.form, 1.5).marrow(pubis)),
+            );
             let mut solid = Solid::of(parts, 8.0);
             let joint = Part::new(Form::Ellipsoid { frame: Frame { origin: hip, axes: self.frame.axes }, radii: [24.0 * s; 3] }, 1.0);
             let neck = add(hip, scale(self.frame.axes[0], side * 45.0 * s));
@@ -146,29 +157,31 @@ impl Pelvis {
             solid.cuts.push((Part::new(Form::Cone { a: hip, b: neck, ra: 22.0 * s, rb: 30.0 * s }, 1.0), 1.0));
             let obturator = Frame { origin: p(42.0, 6.0, -122.0), axes: self.frame.axes };
             solid.cuts.push((Part::new(Form::Ellipsoid { frame: obturator, radii: [17.0 * s, 22.0 * s, 17.0 * s] }, 1.0), 0.0));
-            out.push(Object::new(solid, paint(0.75), Some(labels::HIP[at])));
-            self.femur(at, side, hip, paint(0.8), &mut out);
+            out.push(Object::new(solid, paint, Some(labels::HIP[at])));
+            self.femur(at, side, hip, head, paint, &mut out);
         }
         out
     }
 
-    fn femur(&self, at: usize, side: f32, hip: V, paint: Paint, out: &mut Vec<Object>) {
+    fn femur(&self, at: usize, side: f32, hip: V, dense: f32, paint: Paint, out: &mut Vec<Object>) {
         let s = self.size;
         let p = |x: f32, y: f32, z: f32| sided(&self.frame, side)([x * s, y * s, z * s]);
-        let head = Part::new(Form::Ellipsoid { frame: Frame { origin: hip, axes: self.frame.axes }, radii: [23.5 * s; 3] }, 0.8);
+        let head =
+            Part::new(Form::Ellipsoid { frame: Frame { origin: hip, axes: self.frame.axes }, radii: [23.5 * s; 3] }, 0.8).marrow(dense);
         let trochanter = p(143.0, 18.0, -118.0);
-        let neck = Part::new(Form::Cone { a: hip, b: mix(hip, trochanter, 0.7), ra: 15.0 * s, rb: 18.0 * s }, 1.8);
+        let neck = Part::new(Form::Cone { a: hip, b: mix(hip, trochanter, 0.7), ra: 15.0 * s, rb: 18.0 * s }, 1.8).marrow(0.6 * dense);
         let great = Part::new(
             Form::Ellipsoid { frame: Frame { origin: trochanter, axes: self.frame.axes }, radii: [15.0 * s, 20.0 * s, 23.0 * s] },
-            1.6,
-        );
+            1.2,
+        )
+        .marrow(0.15);
         let shaft = tube(&[(p(132.0, 12.0, -128.0), 19.0 * s), (p(130.0, 10.0, -165.0), 16.0 * s), (p(124.0, 8.0, -260.0), 14.0 * s)], 2);
         let mut parts = vec![great];
         // An endoprosthesis replaces head and neck.
         if self.implant != Some(at) {
             parts.extend([head, neck]);
         }
-        parts.extend(shaft.into_iter().map(|part| Part::new(part.form, 5.0 * s)));
+        parts.extend(shaft.into_iter().map(|part| Part::new(part.form, 5.0 * s).marrow(-0.2)));
         out.push(Object::new(Solid::of(parts, 8.0), paint, Some(labels::FEMUR[at])));
         if self.implant == Some(at) {
             let frame = Frame { origin: hip, axes: self.frame.axes };
@@ -210,7 +223,7 @@ impl Pelvis {
                 let pieces = curve(&points, 3);
                 parts.extend(pieces.windows(2).map(|pair| Part::new(Form::Plate { a: pair[0].0, b: pair[1].0, e, ra: 3.2, rb: 3.2 }, 1.1)));
             }
-            let paint = Paint::Bone { spongy: spine.p.spongy * 0.7, cortex: spine.p.cortex * 0.9, texture: 0.2 };
+            let paint = Paint::Bone { spongy: spine.p.spongy * 0.6, cortex: spine.p.cortex * 0.9, rough: 0.2, patches: 0.0 };
             out.push(Object::new(Solid::of(parts, 1.0), paint, Some(labels::RIBS[at])));
         }
         out

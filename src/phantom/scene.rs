@@ -8,8 +8,8 @@ use super::shape::{Solid, V};
 pub(super) enum Paint {
     /// One tissue: Hounsfield units, the amplitude of its texture, its grain (mm).
     Plain { hu: f32, texture: f32, grain: f32 },
-    /// Spongy bone within a cortex.
-    Bone { spongy: f32, cortex: f32, texture: f32 },
+    /// Spongy bone within a cortex: their density, how rough it is as a share, and patches in it (HU).
+    Bone { spongy: f32, cortex: f32, rough: f32, patches: f32 },
     /// A hollow organ: wall, content, share of gas in the content, and whether gas lies on top or in bubbles.
     Bowel { wall: f32, content: f32, gas: f32, bubbles: bool, thick: f32 },
 }

@@ -159,8 +159,8 @@ impl Spine {
         }
     }
 
-    fn bone(&self, solid: Solid, label: u8, dense: f32) -> Object {
-        let paint = Paint::Bone { spongy: self.p.spongy * dense, cortex: self.p.cortex, texture: 0.22 };
+    fn bone(&self, solid: Solid, label: u8, dense: f32, patches: f32) -> Object {
+        let paint = Paint::Bone { spongy: self.p.spongy * dense, cortex: self.p.cortex, rough: 0.20, patches };
         Object { role: Role::Bone { clearance: 1.2 }, ..Object::new(solid, paint, Some(label)) }
     }
 
@@ -253,7 +253,7 @@ impl Spine {
         solid.cuts.push((Part::new(Form::Column { frame: canal, half: [0.5 * cw, 0.5 * cd], power: 2.3, height: h + 12.0 }, 1.0), 0.0));
         // The joint spaces: each process keeps off its partner's.
         let _ = a;
-        self.bone(solid, labels::L5 + i as u8, r.normal(1.0, 0.08))
+        self.bone(solid, labels::L5 + i as u8, r.normal(1.0, 0.08), r.range(5.0, 30.0))
     }
 
     /// Dense islands in the bodies of some: compact bone where there is no reason for any.
@@ -311,6 +311,8 @@ impl Spine {
     /// Sacrum with coccyx.
     pub(super) fn sacrum(&self, hips: &[Part]) -> Object {
         let mut r = Stream::new(self.seed, "sacrum");
+        // The wings of the sacrum hold little bone and much fat.
+        let ala = r.range(0.15, 0.8);
         let s = self.p.size;
         let mut parts = Vec::new();
         let lateral: [[f32; 6]; 5] = [
@@ -340,7 +342,7 @@ impl Spine {
                 let [x, y, a, b, c, round] = lateral[i].map(|v| v * s);
                 // The wings lean back: towards the side they lie farther behind.
                 let turned = Frame::turned([side * x, y, 0.0], 0.0, 0.0, side * 0.30);
-                parts.push(Part::new(Form::Block { frame: frame.compose(&turned), half: [a, b, c], round }, 0.9));
+                parts.push(Part::new(Form::Block { frame: frame.compose(&turned), half: [a, b, c], round }, 0.9).marrow(ala));
                 if i < 4 {
                     let (p, q) = (frame.at([side * (0.5 * cw + 2.0), half[1] + 0.75 * cd, 0.0]), frame.at([0.0, back + 1.0, -1.0]));
                     let e = frame.direction([0.0, 0.5, -0.8 * half[2]]);
@@ -392,7 +394,7 @@ impl Spine {
             }
         }
         solid.cuts = cuts;
-        self.bone(solid, labels::SACRUM, r.normal(0.8, 0.1))
+        self.bone(solid, labels::SACRUM, r.normal(0.85, 0.1), r.range(15.0, 50.0))
     }
 
     /// Discs, ligamenta flava, cartilage and capsule of the facet joints.

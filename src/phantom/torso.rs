@@ -179,6 +179,29 @@ impl Torso {
                 3,
             );
             parts.extend(tube(&[(at(46.0, 0.0, -95.0), 9.0), (at(48.0, 14.0, -112.0), 11.0), (at(56.0, 30.0, -120.0), 9.0)], 2));
+            // Inside the hip bone and on the pelvis' floor.
+            parts.push(Part::new(
+                Form::Plate {
+                    a: at(58.0, -6.0, -92.0),
+                    b: at(50.0, 18.0, -118.0),
+                    e: pelvis.frame().direction([0.0, 16.0, -10.0]),
+                    ra: 9.0 * s,
+                    rb: 8.0 * s,
+                },
+                1.0,
+            ));
+            parts.push(Part::new(
+                Form::Plate {
+                    a: at(44.0, 8.0, -112.0),
+                    b: at(10.0, 34.0, -142.0),
+                    e: pelvis.frame().direction([0.0, 26.0, 0.0]),
+                    ra: 3.0,
+                    rb: 3.5,
+                },
+                1.0,
+            ));
+            parts.push(Part::new(Form::Cone { a: at(30.0, -34.0, -132.0), b: at(46.0, -20.0, -230.0), ra: 20.0 * s, rb: 34.0 * s }, 1.0));
+            parts.push(Part::new(Form::Cone { a: at(86.0, 30.0, -118.0), b: at(76.0, 26.0, -240.0), ra: 26.0 * s, rb: 44.0 * s }, 1.0));
             parts.push(Part::new(Form::Cone { a: at(108.0, -2.0, -130.0), b: at(108.0, 4.0, -300.0), ra: 52.0 * s, rb: 60.0 * s }, 1.0));
             parts.push(Part::new(Form::Cone { a: at(110.0, -44.0, -70.0), b: at(112.0, -38.0, -200.0), ra: 16.0 * s, rb: 30.0 * s }, 1.0));
             parts.push(Part::new(Form::Cone { a: at(50.0, -20.0, -140.0), b: at(60.0, 4.0, -280.0), ra: 26.0 * s, rb: 36.0 * s }, 1.0));
@@ -362,8 +385,16 @@ impl Torso {
                 1.0,
             )
         };
+        // The lungs' lowest parts, thin around liver and spleen.
+        let base = r.normal(185.0, 18.0);
+        let lungs =
+            [1.0f32, -1.0].map(|side| ball(at(side * 0.52 * a, center + 0.12 * b, base + 75.0), [0.47 * a, 0.9 * b, 90.0], 0.15, 0.0));
+        out.push(Object::soft(Solid::of(lungs.to_vec(), 0.0), -840.0, 40.0, 5.0));
         // Liver on the right, spleen on the left.
-        let liver = vec![ball(at(-0.50 * a, center - 0.05 * b, r.normal(205.0, 22.0)), [0.50 * a, 0.85 * b, 90.0 * s], 0.0, 0.3)];
+        let liver = vec![
+            ball(at(-0.46 * a, center - 0.02 * b, r.normal(195.0, 22.0)), [0.50 * a, 0.86 * b, 95.0 * s], 0.0, 0.3),
+            ball(at(0.05 * a, center - 0.35 * b, 215.0), [0.5 * a, 0.5 * b, 48.0 * s], 0.0, 0.0),
+        ];
         out.push(Object::soft(
             Solid::of(liver, 0.0),
             if self.p.aorta > 100.0 { r.range(90.0, 130.0) } else { r.normal(55.0, 8.0) },
@@ -435,12 +466,12 @@ impl Torso {
         let q = &spine.sacral;
         loops.push(([2usize, 3, 4].map(|i| (q[i].0.at([r.normal(0.0, 4.0), -q[i].1[1] - 24.0, 0.0]), r.range(11.0, 20.0))).to_vec(), true));
         // Small bowel: loops in the middle.
-        for _ in 0..26 {
+        for _ in 0..14 + r.below(26) {
             let (x, y, z) = (r.range(-0.62, 0.62) * a, center + r.range(-0.75, 0.0) * b, r.range(-70.0, 150.0));
             let mut p = [x, y, z];
             let mut line = Vec::new();
             for _ in 0..4 {
-                line.push((at(p[0], p[1], p[2]), r.range(8.0, 14.0)));
+                line.push((at(p[0], p[1], p[2]), r.range(8.0, 15.0)));
                 p = add(p, [r.normal(0.0, 22.0), r.normal(0.0, 14.0), r.normal(0.0, 16.0)]);
             }
             loops.push((line, false));
