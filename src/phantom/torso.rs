@@ -39,7 +39,7 @@ pub(super) struct Torso {
 impl Torso {
     pub(super) fn draw(spine: &Spine, pose: &Frame) -> Self {
         let mut r = Stream::new(spine.seed, "torso");
-        let enhanced = r.chance(0.35);
+        let enhanced = spine.enhanced;
         let fat = 8.0 + 40.0 * r.unit().powi(2);
         let s = spine.p.size;
         let p = TorsoParameters {
@@ -102,6 +102,7 @@ impl Torso {
         out.extend(organs.into_iter().map(|organ| Object { role: Role::Organ, ..organ }));
         self.hip_muscles(spine, pelvis, muscle, &mut out);
         self.vessels(spine, &mut out);
+        out.extend(spine.between_processes());
         self.back_muscles(spine, muscle, &mut out);
         out
     }
@@ -385,57 +386,6 @@ impl Torso {
                 1.0,
             )
         };
-        // The lungs' lowest parts, thin around liver and spleen.
-        let base = r.normal(185.0, 18.0);
-        let lungs =
-            [1.0f32, -1.0].map(|side| ball(at(side * 0.52 * a, center + 0.12 * b, base + 75.0), [0.47 * a, 0.9 * b, 90.0], 0.15, 0.0));
-        out.push(Object::soft(Solid::of(lungs.to_vec(), 0.0), -840.0, 40.0, 5.0));
-        // Liver on the right, spleen on the left.
-        let liver = vec![
-            ball(at(-0.46 * a, center - 0.02 * b, r.normal(195.0, 22.0)), [0.50 * a, 0.86 * b, 95.0 * s], 0.0, 0.3),
-            ball(at(0.05 * a, center - 0.35 * b, 215.0), [0.5 * a, 0.5 * b, 48.0 * s], 0.0, 0.0),
-        ];
-        out.push(Object::soft(
-            Solid::of(liver, 0.0),
-            if self.p.aorta > 100.0 { r.range(90.0, 130.0) } else { r.normal(55.0, 8.0) },
-            6.0,
-            6.0,
-        ));
-        let spleen = vec![ball(at(0.75 * a, center + 0.4 * b, r.normal(200.0, 15.0)), [26.0, 42.0, 50.0], 0.0, -0.3)];
-        out.push(Object::soft(Solid::of(spleen, 0.0), if self.p.aorta > 100.0 { r.range(90.0, 140.0) } else { 48.0 }, 6.0, 6.0));
-        // Kidneys with a fatty sinus, and stones in some.
-        for side in [1.0f32, -1.0] {
-            let l = &spine.levels[3];
-            let p = l.frame.at([side * 62.0 * s, l.half[1] + 2.0, r.normal(22.0, 12.0)]);
-            let radii = [26.0 * s, 24.0 * s, 52.0 * s].map(|v| v * r.normal(1.0, 0.06));
-            out.push(Object::soft(Solid::of(vec![ball(p, radii, 0.1, side * -0.2)], 0.0), self.p.kidney, 8.0, 5.0));
-            let inner = add(p, [-side * 10.0, -2.0, 0.0]);
-            out.push(Object::soft(Solid::of(vec![ball(inner, [13.0, 9.0, 26.0], 0.1, side * -0.2)], 0.0), -50.0, 60.0, 6.0));
-            if r.chance(0.3) {
-                let pelvis_hu = if self.p.aorta > 100.0 { r.range(200.0, 900.0) } else { r.range(300.0, 1200.0) };
-                let stones = (0..3)
-                    .map(|_| {
-                        let size = r.range(1.5, 4.5);
-                        ball(
-                            add(inner, [r.normal(0.0, 6.0), r.normal(0.0, 5.0), r.normal(0.0, 16.0)]),
-                            [size, size * 1.2, size * 1.4],
-                            0.0,
-                            0.0,
-                        )
-                    })
-                    .collect();
-                out.push(Object::soft(Solid::of(stones, 0.0), pelvis_hu, 50.0, 3.0));
-            }
-        }
-        // Bladder.
-        let p = pelvis.frame().at([0.0, -18.0, -96.0]);
-        let full = r.range(0.5, 1.1);
-        out.push(Object::soft(
-            Solid::of(vec![ball(p, [46.0 * full, 38.0 * full, 38.0 * full], 0.0, 0.0)], 0.0),
-            if self.p.aorta > 100.0 && r.chance(0.3) { r.range(50.0, 400.0) } else { 8.0 },
-            3.0,
-            6.0,
-        ));
         // Colon: up on the right, across, down on the left; and rectum.
         let mut loops: Vec<(Vec<(V, f32)>, bool)> = Vec::new();
         let big = |r: &mut Stream| r.range(14.0, 25.0);
@@ -509,5 +459,56 @@ impl Torso {
             })
             .collect();
         out.push(Object::soft(Solid::of(strands, 0.0), 0.5 * (self.p.aorta + 40.0).min(150.0), 10.0, 3.0));
+        // The lungs' lowest parts, thin around liver and spleen.
+        let base = r.normal(185.0, 18.0);
+        let lungs =
+            [1.0f32, -1.0].map(|side| ball(at(side * 0.52 * a, center + 0.12 * b, base + 75.0), [0.47 * a, 0.9 * b, 90.0], 0.15, 0.0));
+        out.push(Object::soft(Solid::of(lungs.to_vec(), 0.0), -840.0, 40.0, 5.0));
+        // Liver on the right, spleen on the left.
+        let liver = vec![
+            ball(at(-0.46 * a, center - 0.02 * b, r.normal(195.0, 22.0)), [0.50 * a, 0.86 * b, 95.0 * s], 0.0, 0.3),
+            ball(at(0.05 * a, center - 0.35 * b, 215.0), [0.5 * a, 0.5 * b, 48.0 * s], 0.0, 0.0),
+        ];
+        out.push(Object::soft(
+            Solid::of(liver, 0.0),
+            if self.p.aorta > 100.0 { r.range(90.0, 130.0) } else { r.normal(55.0, 8.0) },
+            6.0,
+            6.0,
+        ));
+        let spleen = vec![ball(at(0.75 * a, center + 0.4 * b, r.normal(200.0, 15.0)), [26.0, 42.0, 50.0], 0.0, -0.3)];
+        out.push(Object::soft(Solid::of(spleen, 0.0), if self.p.aorta > 100.0 { r.range(90.0, 140.0) } else { 48.0 }, 6.0, 6.0));
+        // Kidneys with a fatty sinus, and stones in some.
+        for side in [1.0f32, -1.0] {
+            let l = &spine.levels[3];
+            let p = l.frame.at([side * 62.0 * s, l.half[1] + 2.0, r.normal(22.0, 12.0)]);
+            let radii = [26.0 * s, 24.0 * s, 52.0 * s].map(|v| v * r.normal(1.0, 0.06));
+            out.push(Object::soft(Solid::of(vec![ball(p, radii, 0.1, side * -0.2)], 0.0), self.p.kidney, 8.0, 5.0));
+            let inner = add(p, [-side * 10.0, -2.0, 0.0]);
+            out.push(Object::soft(Solid::of(vec![ball(inner, [13.0, 9.0, 26.0], 0.1, side * -0.2)], 0.0), -50.0, 60.0, 6.0));
+            if r.chance(0.3) {
+                let pelvis_hu = if self.p.aorta > 100.0 { r.range(200.0, 900.0) } else { r.range(300.0, 1200.0) };
+                let stones = (0..3)
+                    .map(|_| {
+                        let size = r.range(1.5, 4.5);
+                        ball(
+                            add(inner, [r.normal(0.0, 6.0), r.normal(0.0, 5.0), r.normal(0.0, 16.0)]),
+                            [size, size * 1.2, size * 1.4],
+                            0.0,
+                            0.0,
+                        )
+                    })
+                    .collect();
+                out.push(Object::soft(Solid::of(stones, 0.0), pelvis_hu, 50.0, 3.0));
+            }
+        }
+        // Bladder.
+        let p = pelvis.frame().at([0.0, -18.0, -96.0]);
+        let full = r.range(0.5, 1.1);
+        out.push(Object::soft(
+            Solid::of(vec![ball(p, [46.0 * full, 38.0 * full, 38.0 * full], 0.0, 0.0)], 0.0),
+            if self.p.aorta > 100.0 && r.chance(0.3) { r.range(50.0, 400.0) } else { 8.0 },
+            3.0,
+            6.0,
+        ));
     }
 }
