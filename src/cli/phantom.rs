@@ -10,7 +10,7 @@ use super::console::{Console, Table, number, plain};
 use super::{files, json_text};
 use crate::error::{Error, Result};
 use crate::io;
-use crate::phantom::{Case, LabelScheme, Options, Parameters, generate};
+use crate::phantom::{Case, LabelScheme, Metal, Options, Parameters, Region, generate};
 
 /// Make synthetic lumbosacral CTs with true labels
 #[derive(Debug, Args)]
@@ -30,6 +30,12 @@ pub(super) struct Arguments {
     /// Spacing in mm: left-right, front-back, along the table [default: drawn for each case]
     #[arg(long, value_name = "X,Y,Z")]
     spacing: Option<Spacing>,
+    /// What is in view [default: drawn for each case]
+    #[arg(long, value_enum)]
+    view: Option<View>,
+    /// Metal in the body [default: drawn, in one case of ten]
+    #[arg(long, value_enum)]
+    metal: Option<MetalChoice>,
     /// The labels' values
     #[arg(long, value_enum, default_value_t)]
     labels: Labels,
@@ -55,6 +61,42 @@ impl FromStr for Spacing {
         match (text.split(',').count(), numbers.as_slice()) {
             (3, &[x, y, z]) => Ok(Spacing([x, y, z])),
             _ => Err("a spacing is three numbers in mm, for example 0.7,0.7,1.5".into()),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum View {
+    /// Cut around the spine, anywhere from L2 to S3
+    Spine,
+    /// The whole body with skin and table
+    Body,
+}
+
+impl From<View> for Region {
+    fn from(view: View) -> Region {
+        match view {
+            View::Spine => Region::Spine,
+            View::Body => Region::Body,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum MetalChoice {
+    None,
+    /// A hip endoprosthesis
+    Hip,
+    /// Pedicle screws with rods
+    Screws,
+}
+
+impl From<MetalChoice> for Metal {
+    fn from(choice: MetalChoice) -> Metal {
+        match choice {
+            MetalChoice::None => Metal::None,
+            MetalChoice::Hip => Metal::Hip,
+            MetalChoice::Screws => Metal::Screws,
         }
     }
 }
@@ -112,7 +154,9 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<String> {
     for (n, (&seed, name)) in seeds.iter().zip(&names).enumerate() {
         progress.advance(n as f64 / seeds.len() as f64, "generating");
         let base = if arguments.small { Options::demo(seed) } else { Options::new(seed) };
-        let options = Options { spacing_mm: arguments.spacing.map(|spacing| spacing.0).or(base.spacing_mm), labels: scheme, ..base };
+        let spacing_mm = arguments.spacing.map(|spacing| spacing.0).or(base.spacing_mm);
+        let (region, metal) = (arguments.view.map(Region::from), arguments.metal.map(Metal::from).or(base.metal));
+        let options = Options { spacing_mm, region, metal, labels: scheme, ..base };
         let case = generate(&options)?;
         let [image, label] = folders.each_ref().map(|folder| folder.join(name));
         io::write_image(&case.image.view(), &image)?;

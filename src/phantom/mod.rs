@@ -38,7 +38,9 @@ pub struct Options {
     pub seed: u64,
     /// Spacing, mm: left-right, front-back, along the table.
     pub spacing_mm: Option<[f64; 3]>,
-    /// The part of the body in view.
+    /// Whether the picture is cut around the spine or shows the whole body.
+    pub region: Option<Region>,
+    /// The exact part of the body in view; `region` then does not count.
     pub field_of_view: Option<FieldOfView>,
     /// The values of the labels.
     pub labels: LabelScheme,
@@ -46,6 +48,16 @@ pub struct Options {
     pub metal: Option<Metal>,
     /// Standard deviation of the noise, HU.
     pub noise_hu: Option<f32>,
+}
+
+/// What kind of picture a field of view is drawn for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Region {
+    /// Cut around the spine, anywhere from L2 to S3.
+    Spine,
+    /// The whole body with skin and table, from about S3 or the femoral heads up to L2 or the lowest ribs.
+    Body,
 }
 
 /// What part of the body is in view.
@@ -67,6 +79,8 @@ pub enum Metal {
     None,
     /// A hip endoprosthesis.
     Hip,
+    /// Pedicle screws with rods.
+    Screws,
 }
 
 /// A generated case.
@@ -141,32 +155,32 @@ impl Options {
     }
 }
 
-fn draw_view(seed: u64) -> (FieldOfView, [f64; 3]) {
+/// The part in view and the spacing. Pictures of the whole body or cut around the spine; a fifth as archives keep them,
+/// sampled down to voxels of 1.5 to 3 mm.
+fn draw_view(seed: u64, region: Option<Region>) -> (FieldOfView, [f64; 3]) {
     let mut r = Stream::new(seed, "view");
-    let slice = [0.5f32, 0.625, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 3.0][r.below(10) as usize].max(if r.chance(0.7) { 1.0 } else { 0.5 });
     let mut range = |low: f32, high: f32| f64::from(r.range(low, high));
-    let body = range(0.0, 1.0) < 0.45;
+    let drawn = if range(0.0, 1.0) < 0.45 { Region::Body } else { Region::Spine };
+    let body = region.unwrap_or(drawn) == Region::Body;
     let view = if body {
         let wide = range(310.0, 450.0);
-        let low = if range(0.0, 1.0) < 0.4 { range(-150.0, -110.0) } else { range(-105.0, -60.0) };
-        FieldOfView {
-            size_mm: [wide, wide * range(0.7, 1.0)],
-            z_mm: [low, range(110.0, 215.0)],
-            center_mm: [range(-12.0, 12.0), range(-45.0, 10.0)],
-        }
+        let low = if range(0.0, 1.0) < 0.5 { range(-150.0, -110.0) } else { range(-105.0, -60.0) };
+        let size_mm = [wide, wide * range(0.7, 1.0)];
+        FieldOfView { size_mm, z_mm: [low, range(110.0, 215.0)], center_mm: [range(-12.0, 12.0), range(-45.0, 10.0)] }
     } else {
-        let wide = range(110.0, 220.0);
-        let tall = range(90.0, 200.0);
+        let (wide, tall) = (range(110.0, 220.0), range(90.0, 200.0));
         let low = range(-85.0, (150.0 - tall).max(-60.0) as f32);
-        FieldOfView {
-            size_mm: [wide, wide * range(0.85, 1.15)],
-            z_mm: [low, low + tall],
-            center_mm: [range(-15.0, 15.0), range(-15.0, 30.0)],
-        }
+        let size_mm = [wide, wide * range(0.85, 1.15)];
+        FieldOfView { size_mm, z_mm: [low, low + tall], center_mm: [range(-15.0, 15.0), range(-15.0, 30.0)] }
     };
-    let plane = if body { range(0.7, 1.0) } else { range(0.35, 1.0) };
-    let plane = (plane * 1000.0).round() / 1000.0;
-    (view, [plane, plane, f64::from(slice)])
+    let mut plane = if body { range(0.7, 1.0) } else { range(0.35, 1.0) };
+    let mut slice = if body { range(1.0, 3.0) } else { range(0.5, 3.0) };
+    if range(0.0, 1.0) < 0.22 {
+        plane = range(1.5, 3.2).min(3.0);
+        slice = if range(0.0, 1.0) < 0.6 { plane } else { range(1.5, 3.0) };
+    }
+    let [plane, slice] = [(plane * 1000.0).round() / 1000.0, (slice * 8.0).round() / 8.0];
+    (view, [plane, plane, slice])
 }
 
 /// Generates a case.
@@ -176,10 +190,14 @@ fn draw_view(seed: u64) -> (FieldOfView, [f64; 3]) {
 pub fn generate(options: &Options) -> Result<Case> {
     options.check()?;
     let seed = options.seed;
-    let (drawn_view, drawn_spacing) = draw_view(seed);
+    let (drawn_view, drawn_spacing) = draw_view(seed, options.region);
     let view = options.field_of_view.unwrap_or(drawn_view);
     let spacing = options.spacing_mm.unwrap_or(drawn_spacing);
-    let metal = options.metal.unwrap_or_else(|| if Stream::new(seed, "metal").chance(0.06) { Metal::Hip } else { Metal::None });
+    let metal = options.metal.unwrap_or_else(|| match Stream::new(seed, "metal").unit() {
+        share if share < 0.05 => Metal::Hip,
+        share if share < 0.10 => Metal::Screws,
+        _ => Metal::None,
+    });
     let scanner = ScannerParameters::draw(seed, options.noise_hu);
 
     let mut r = Stream::new(seed, "pose");
@@ -190,11 +208,16 @@ pub fn generate(options: &Options) -> Result<Case> {
     let torso = torso::Torso::draw(&spine, &pose);
     let mut objects: Vec<Object> = torso.objects(&spine, &pelvis);
     objects.extend(spine.soft());
+    objects.extend(pelvis.soft(&spine));
     objects.extend(spine.canal());
     objects.push(spine.sacrum(&pelvis.wings()));
     objects.extend(pelvis.bones(&spine));
     objects.extend(pelvis.ribs(&spine, |angle, z| torso.around(angle, z)));
     objects.extend(spine.vertebrae());
+    objects.extend(spine.islands());
+    if metal == Metal::Screws {
+        objects.extend(spine.screws());
+    }
     let texture = Texture::new(seed);
 
     let [dx, dy] = [0, 1].map(|axis| (view.size_mm[axis] / spacing[axis]).round().max(1.0));

@@ -32,6 +32,13 @@ pub(super) struct Pelvis {
     pub(super) implant: Option<usize>,
 }
 
+/// An object of metal: it keeps the label of the bone it lies in, because annotators draw the outline of a bone and fill
+/// it; metal outside bone is background.
+pub(super) fn metal(solid: Solid) -> Object {
+    // Titanium and cobalt-chrome are beyond every scale; scanners stop at theirs.
+    Object::new(solid, Paint::Plain { hu: 7000.0, texture: 0.0, grain: 1.0 }, None)
+}
+
 /// The frame's mirror image and the side's factor.
 fn sided(frame: &Frame, side: f32) -> impl Fn(V) -> V + '_ {
     move |p| frame.at([side * p[0], p[1], p[2]])
@@ -74,40 +81,75 @@ impl Pelvis {
             .collect()
     }
 
+    /// Cartilage and capsules of the hip joints and of the joints between sacrum and ilium.
+    pub(super) fn soft(&self, spine: &Spine) -> Vec<Object> {
+        let s = self.size;
+        let mut parts = Vec::new();
+        for side in [1.0f32, -1.0] {
+            let p = |x: f32, y: f32, z: f32| sided(&self.frame, side)([x * s, y * s, z * s]);
+            parts.push(Part::new(
+                Form::Ellipsoid { frame: Frame { origin: p(HIP[0] + 3.0, HIP[1], HIP[2]), axes: self.frame.axes }, radii: [31.0 * s; 3] },
+                1.0,
+            ));
+            parts.push(Part::new(
+                Form::Plate {
+                    a: p(60.0, 30.0, 14.0),
+                    b: p(46.0, 56.0, -24.0),
+                    e: self.frame.direction([0.0, 14.0, 12.0]),
+                    ra: 7.0,
+                    rb: 7.0,
+                },
+                1.0,
+            ));
+        }
+        vec![Object::soft(Solid::of(parts, 2.0), spine.p.muscle + 15.0, 12.0, 4.0)]
+    }
+
     pub(super) fn bones(&self, spine: &Spine) -> Vec<Object> {
         let mut out = Vec::new();
         let s = self.size;
         let wings = self.wings();
-        let paint = |dense: f32| Paint::Bone { spongy: spine.p.spongy * dense, cortex: spine.p.cortex * 1.05, texture: 0.25 };
+        let mut r = Stream::new(self.seed, "hip bones");
+        let patches = r.range(15.0, 60.0);
+        let paint = Paint::Bone { spongy: spine.p.spongy, cortex: spine.p.cortex * 1.05, rough: 0.22, patches };
+        let [wing, pubis, dome, head] = [r.range(0.15, 0.8), r.range(0.2, 0.8), r.range(0.8, 1.5), r.range(1.0, 1.7)];
         for (at, side) in [1.0f32, -1.0].into_iter().enumerate() {
             let p = |x: f32, y: f32, z: f32| sided(&self.frame, side)([x * s, y * s, z * s]);
             let hip = p(HIP[0], HIP[1], HIP[2]);
-            let mut parts = vec![wings[at].clone()];
+            let mut parts = vec![wings[at].clone().marrow(wing)];
             // Acetabulum, pubis and ischium.
-            parts.push(Part::new(
-                Form::Ellipsoid {
-                    frame: Frame { origin: p(80.0, 7.0, -97.0), axes: self.frame.axes },
-                    radii: [27.0 * s, 36.0 * s, 32.0 * s],
-                },
-                1.6,
-            ));
+            parts.push(
+                Part::new(
+                    Form::Ellipsoid {
+                        frame: Frame { origin: p(80.0, 7.0, -97.0), axes: self.frame.axes },
+                        radii: [27.0 * s, 36.0 * s, 32.0 * s],
+                    },
+                    1.6,
+                )
+                .marrow(dome),
+            );
             let (body, symphysis) = (p(64.0, -18.0, -94.0), p(7.0, -38.0, -122.0));
-            parts.extend(tube(
-                &[(body, 9.0 * s), (p(38.0, -37.0, -103.0), 7.0 * s), (p(16.0, -42.0, -113.0), 7.5 * s), (symphysis, 7.5 * s)],
-                3,
-            ));
+            parts.extend(
+                tube(&[(body, 9.0 * s), (p(38.0, -37.0, -103.0), 7.0 * s), (p(16.0, -42.0, -113.0), 7.5 * s), (symphysis, 7.5 * s)], 3)
+                    .into_iter()
+                    .map(|part| Part::new(part.form, 1.5).marrow(pubis)),
+            );
             let tuber = p(58.0, 42.0, -142.0);
-            parts.extend(tube(
-                &[
-                    (p(66.0, 34.0, -100.0), 12.0 * s),
-                    (p(62.0, 42.0, -125.0), 12.0 * s),
-                    (tuber, 13.0 * s),
-                    (p(44.0, 18.0, -150.0), 7.0 * s),
-                    (p(22.0, -16.0, -142.0), 6.0 * s),
-                    (p(9.0, -36.0, -130.0), 7.5 * s),
-                ],
-                3,
-            ));
+            parts.extend(
+                tube(
+                    &[
+                        (p(66.0, 34.0, -100.0), 12.0 * s),
+                        (p(62.0, 42.0, -125.0), 12.0 * s),
+                        (tuber, 13.0 * s),
+                        (p(44.0, 18.0, -150.0), 7.0 * s),
+                        (p(22.0, -16.0, -142.0), 6.0 * s),
+                        (p(9.0, -36.0, -130.0), 7.5 * s),
+                    ],
+                    3,
+                )
+                .into_iter()
+                .map(|part| Part::new(part.form, 1.5).marrow(pubis)),
+            );
             let mut solid = Solid::of(parts, 8.0);
             let joint = Part::new(Form::Ellipsoid { frame: Frame { origin: hip, axes: self.frame.axes }, radii: [24.0 * s; 3] }, 1.0);
             let neck = add(hip, scale(self.frame.axes[0], side * 45.0 * s));
@@ -115,35 +157,45 @@ impl Pelvis {
             solid.cuts.push((Part::new(Form::Cone { a: hip, b: neck, ra: 22.0 * s, rb: 30.0 * s }, 1.0), 1.0));
             let obturator = Frame { origin: p(42.0, 6.0, -122.0), axes: self.frame.axes };
             solid.cuts.push((Part::new(Form::Ellipsoid { frame: obturator, radii: [17.0 * s, 22.0 * s, 17.0 * s] }, 1.0), 0.0));
-            out.push(Object::new(solid, paint(0.75), Some(labels::HIP[at])));
-            self.femur(at, side, hip, paint(0.8), &mut out);
+            out.push(Object::new(solid, paint, Some(labels::HIP[at])));
+            self.femur(at, side, hip, head, paint, &mut out);
         }
         out
     }
 
-    fn femur(&self, at: usize, side: f32, hip: V, paint: Paint, out: &mut Vec<Object>) {
+    fn femur(&self, at: usize, side: f32, hip: V, dense: f32, paint: Paint, out: &mut Vec<Object>) {
         let s = self.size;
         let p = |x: f32, y: f32, z: f32| sided(&self.frame, side)([x * s, y * s, z * s]);
-        let head = Part::new(Form::Ellipsoid { frame: Frame { origin: hip, axes: self.frame.axes }, radii: [23.5 * s; 3] }, 0.8);
+        let head =
+            Part::new(Form::Ellipsoid { frame: Frame { origin: hip, axes: self.frame.axes }, radii: [23.5 * s; 3] }, 0.8).marrow(dense);
         let trochanter = p(143.0, 18.0, -118.0);
-        let neck = Part::new(Form::Cone { a: hip, b: mix(hip, trochanter, 0.7), ra: 15.0 * s, rb: 18.0 * s }, 1.8);
+        let neck = Part::new(Form::Cone { a: hip, b: mix(hip, trochanter, 0.7), ra: 15.0 * s, rb: 18.0 * s }, 1.8).marrow(0.6 * dense);
         let great = Part::new(
             Form::Ellipsoid { frame: Frame { origin: trochanter, axes: self.frame.axes }, radii: [15.0 * s, 20.0 * s, 23.0 * s] },
-            1.6,
-        );
+            1.2,
+        )
+        .marrow(0.15);
         let shaft = tube(&[(p(132.0, 12.0, -128.0), 19.0 * s), (p(130.0, 10.0, -165.0), 16.0 * s), (p(124.0, 8.0, -260.0), 14.0 * s)], 2);
-        let mut parts = vec![head, neck, great];
-        parts.extend(shaft.into_iter().map(|part| Part::new(part.form, 5.0 * s)));
+        let mut parts = vec![great];
+        // An endoprosthesis replaces head and neck.
+        if self.implant != Some(at) {
+            parts.extend([head, neck]);
+        }
+        parts.extend(shaft.into_iter().map(|part| Part::new(part.form, 5.0 * s).marrow(-0.2)));
         out.push(Object::new(Solid::of(parts, 8.0), paint, Some(labels::FEMUR[at])));
         if self.implant == Some(at) {
-            // Head, neck and stem of metal, and a cup. Annotators leave metal out.
             let frame = Frame { origin: hip, axes: self.frame.axes };
-            let metal = vec![
-                Part::new(Form::Ellipsoid { frame, radii: [21.0 * s; 3] }, 1.0),
-                Part::new(Form::Cone { a: hip, b: p(122.0, 12.0, -115.0), ra: 8.0, rb: 9.0 }, 1.0),
+            let mut cup = Solid::of(vec![Part::new(Form::Ellipsoid { frame, radii: [25.0 * s; 3] }, 1.0)], 0.0);
+            cup.cuts.push((Part::new(Form::Ellipsoid { frame, radii: [20.0 * s; 3] }, 1.0), 0.0));
+            let open = add(hip, self.frame.direction([side * 26.0 * s, -6.0, -18.0 * s]));
+            cup.cuts.push((Part::new(Form::Ellipsoid { frame: Frame { origin: open, ..frame }, radii: [26.0 * s; 3] }, 1.0), 0.0));
+            out.push(metal(cup));
+            let stem = vec![
+                Part::new(Form::Ellipsoid { frame, radii: [15.5 * s; 3] }, 1.0),
+                Part::new(Form::Cone { a: hip, b: p(122.0, 12.0, -115.0), ra: 7.0, rb: 9.0 }, 1.0),
                 Part::new(Form::Cone { a: p(122.0, 12.0, -112.0), b: p(127.0, 9.0, -230.0), ra: 9.0, rb: 5.5 }, 1.0),
             ];
-            out.push(Object::new(Solid::of(metal, 2.0), Paint::Plain { hu: 3071.0 + 4000.0, texture: 0.0, grain: 1.0 }, Some(0)));
+            out.push(metal(Solid::of(stem, 2.0)));
         }
     }
 
@@ -153,23 +205,25 @@ impl Pelvis {
         let mut r = Stream::new(self.seed, "ribs");
         for (at, side) in [1.0f32, -1.0].into_iter().enumerate() {
             let mut parts = Vec::new();
-            for (count, level) in [6usize, 5].into_iter().enumerate() {
+            // T12, T11, and those above that reach down at the sides.
+            for count in 0..5usize {
+                let level = (5 + count).min(spine.levels.len() - 1);
                 let Some(l) = spine.levels.get(level) else { continue };
-                let start = l.frame.at([side * (l.half[0] + 4.0), l.half[1] + 2.0, 0.3 * l.half[2]]);
-                let reach = if count == 0 { r.range(1.5, 2.1) } else { r.range(0.7, 1.3) };
+                let higher = 27.0 * (count as f32 - 1.0).max(0.0);
+                let start = l.frame.at([side * (l.half[0] + 4.0), l.half[1] + 2.0, 0.3 * l.half[2] + higher]);
+                let reach = [r.range(0.7, 1.2), r.range(1.3, 1.8), 2.1, 2.4, 2.6][count];
                 let mut points = vec![(start, 4.5)];
-                for step in 1..7 {
-                    let angle = 0.35 + reach * step as f32 / 6.0;
-                    let ring = around(side * angle, start[2]);
-                    points.push(([ring[0], ring[1], start[2] - 12.0 - 11.0 * step as f32], 4.4));
+                for step in 1..9 {
+                    let share = step as f32 / 8.0;
+                    let angle = 0.3 + reach * share;
+                    let z = start[2] - 14.0 - 90.0 * (reach * 0.5) * share * (1.2 - 0.35 * share);
+                    points.push((around(side * angle, z), 4.4));
                 }
-                parts.extend(
-                    curve(&points, 3)
-                        .windows(2)
-                        .map(|pair| Part::new(Form::Plate { a: pair[0].0, b: pair[1].0, e: [0.0, 0.0, 3.2], ra: 3.4, rb: 3.4 }, 1.1)),
-                );
+                let e = [0.0, 0.0, 3.4];
+                let pieces = curve(&points, 3);
+                parts.extend(pieces.windows(2).map(|pair| Part::new(Form::Plate { a: pair[0].0, b: pair[1].0, e, ra: 3.2, rb: 3.2 }, 1.1)));
             }
-            let paint = Paint::Bone { spongy: spine.p.spongy * 0.7, cortex: spine.p.cortex * 0.9, texture: 0.2 };
+            let paint = Paint::Bone { spongy: spine.p.spongy * 0.6, cortex: spine.p.cortex * 0.9, rough: 0.2, patches: 0.0 };
             out.push(Object::new(Solid::of(parts, 1.0), paint, Some(labels::RIBS[at])));
         }
         out

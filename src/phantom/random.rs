@@ -44,6 +44,18 @@ impl Stream {
         (-2.0 * a.ln()).sqrt() * (std::f32::consts::TAU * b).cos()
     }
 
+    /// So many standard normal numbers.
+    pub(super) fn normals(&mut self, n: usize) -> Vec<f32> {
+        let mut out = Vec::with_capacity(n + 1);
+        while out.len() < n {
+            let (a, b) = (1.0 - self.unit(), self.unit());
+            let (radius, (sin, cos)) = ((-2.0 * a.ln()).sqrt(), (std::f32::consts::TAU * b).sin_cos());
+            out.extend([radius * cos, radius * sin]);
+        }
+        out.truncate(n);
+        out
+    }
+
     /// True with this probability.
     pub(super) fn chance(&mut self, probability: f32) -> bool {
         self.unit() < probability

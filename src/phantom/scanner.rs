@@ -30,9 +30,9 @@ impl ScannerParameters {
 pub(super) const METAL: f32 = 3500.0;
 
 fn kernel(sigma: f32) -> Vec<f32> {
-    let radius = (2.5 * sigma).ceil().max(1.0) as i32;
+    let radius = (2.5 * sigma).ceil() as i32 * i32::from(sigma > 0.2);
     let weights: Vec<f32> = (-radius..=radius)
-        .map(|x| if sigma < 0.05 { f32::from(u8::from(x == 0)) } else { (-0.5 * (x as f32 / sigma).powi(2)).exp() })
+        .map(|x| if sigma <= 0.2 { f32::from(u8::from(x == 0)) } else { (-0.5 * (x as f32 / sigma).powi(2)).exp() })
         .collect();
     let sum: f32 = weights.iter().sum();
     weights.into_iter().map(|w| w / sum).collect()
@@ -41,21 +41,18 @@ fn kernel(sigma: f32) -> Vec<f32> {
 /// Blurs a slice with a Gaussian of this standard deviation, in pixels along each axis; edges repeat.
 pub(super) fn blur(image: &mut [f32], dims: [usize; 2], sigma: [f32; 2]) {
     let [columns, rows] = dims;
-    let mut line = vec![0.0f32; columns.max(rows)];
-    let across = |line: &mut [f32], weights: &[f32], n: usize, get: &dyn Fn(usize) -> f32| {
-        let radius = (weights.len() / 2) as isize;
-        for (i, out) in line.iter_mut().take(n).enumerate() {
-            *out = weights
-                .iter()
-                .enumerate()
-                .map(|(w, weight)| weight * get((i as isize + w as isize - radius).clamp(0, n as isize - 1) as usize))
-                .sum();
-        }
-    };
     let weights = kernel(sigma[0]);
+    let radius = weights.len() / 2;
+    let mut line = vec![0.0f32; columns + 2 * radius];
     for row in image.chunks_exact_mut(columns) {
-        across(&mut line, &weights, columns, &|i| row[i]);
-        row.copy_from_slice(&line[..columns]);
+        let (first, last) = (row[0], row[columns - 1]);
+        line[..radius].fill(first);
+        line[radius..radius + columns].copy_from_slice(row);
+        line[radius + columns..].fill(last);
+        row.fill(0.0);
+        for (w, weight) in weights.iter().enumerate() {
+            row.iter_mut().zip(&line[w..]).for_each(|(out, value)| *out += weight * value);
+        }
     }
     let weights = kernel(sigma[1]);
     let source = image.to_vec();
@@ -89,7 +86,7 @@ pub(super) fn expose(slice: &mut [f32], dims: [usize; 2], spacing: [f32; 2], p: 
         }
     }
     let mut random = Stream::numbered(seed, "noise", number);
-    let mut noise: Vec<f32> = (0..slice.len()).map(|_| random.gauss()).collect();
+    let mut noise: Vec<f32> = random.normals(slice.len());
     blur(&mut noise, dims, pixels(p.grain_mm));
     if p.sharpness > 0.0 {
         let mut wide = noise.clone();

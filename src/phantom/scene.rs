@@ -8,10 +8,26 @@ use super::shape::{Solid, V};
 pub(super) enum Paint {
     /// One tissue: Hounsfield units, the amplitude of its texture, its grain (mm).
     Plain { hu: f32, texture: f32, grain: f32 },
-    /// Spongy bone within a cortex.
-    Bone { spongy: f32, cortex: f32, texture: f32 },
+    /// Spongy bone within a cortex: their density, how rough it is as a share, and patches in it (HU).
+    Bone { spongy: f32, cortex: f32, rough: f32, patches: f32 },
     /// A hollow organ: wall, content, share of gas in the content, and whether gas lies on top or in bubbles.
     Bowel { wall: f32, content: f32, gas: f32, bubbles: bool, thick: f32 },
+}
+
+/// What an object does besides being painted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Role {
+    Plain,
+    /// Bone keeps off it.
+    Nerve,
+    /// It stays this far away from nerves, mm.
+    Bone {
+        clearance: f32,
+    },
+    /// Organs stay inside it.
+    Cavity,
+    /// It stays inside the cavity.
+    Organ,
 }
 
 /// A painted shape.
@@ -21,8 +37,7 @@ pub(super) struct Object {
     pub(super) paint: Paint,
     /// The label's value in the detailed scheme; `None` leaves the label below.
     pub(super) label: Option<u8>,
-    /// How far bone stays away from the nerves painted before, mm; 0: it does not care.
-    pub(super) clearance: f32,
+    pub(super) role: Role,
     pub(super) bounds: [V; 2],
 }
 
@@ -33,7 +48,8 @@ impl Object {
 
     pub(super) fn new(solid: Solid, paint: Paint, label: Option<u8>) -> Self {
         let bounds = solid.bounds();
-        Object { solid, paint, label, clearance: 0.0, bounds }
+        let role = if label.is_some_and(|value| value >= super::labels::THECAL_SAC) { Role::Nerve } else { Role::Plain };
+        Object { solid, paint, label, role, bounds }
     }
 }
 

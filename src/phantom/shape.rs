@@ -39,13 +39,10 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    pub(super) const WORLD: Frame = Frame { origin: [0.0; 3], axes: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]] };
-
     /// A frame turned by `tilt` about the left axis (positive: the top leans forward), then `roll` about the posterior
     /// axis, then `turn` about the superior axis, radians.
     pub(super) fn turned(origin: V, tilt: f32, roll: f32, turn: f32) -> Self {
-        let ([sa, ca], [sb, cb], [sc, cc]) = (tilt.sin_cos().into(), roll.sin_cos().into(), turn.sin_cos().into());
-        let _: ([f32; 2], [f32; 2], [f32; 2]) = ([sa, ca], [sb, cb], [sc, cc]);
+        let ((sa, ca), (sb, cb), (sc, cc)) = (tilt.sin_cos(), roll.sin_cos(), turn.sin_cos());
         let rotate = |v: V| {
             let v = [v[0], ca * v[1] - sa * v[2], sa * v[1] + ca * v[2]];
             let v = [cb * v[0] + sb * v[2], v[1], -sb * v[0] + cb * v[2]];
@@ -72,10 +69,6 @@ impl Frame {
     /// A frame given in this one's coordinates.
     pub(super) fn compose(&self, inner: &Frame) -> Frame {
         Frame { origin: self.at(inner.origin), axes: inner.axes.map(|axis| self.direction(axis)) }
-    }
-
-    pub(super) fn moved(&self, p: V) -> Frame {
-        Frame { origin: self.at(p), ..*self }
     }
 }
 
@@ -156,19 +149,25 @@ pub(super) enum Form {
         top: f32,
         bottom: f32,
     },
+    /// `wall`: how much farther inside the surface lies where the belly's wall is: all around above the iliac crests,
+    /// in front only below them.
     Torso {
         frame: Frame,
         rings: Vec<Ring>,
         inset: f32,
+        wall: f32,
         power: f32,
     },
 }
 
-/// A shape, how thick its cortex is (mm), and a sphere around it.
+/// A shape, what bone is like in it, and a sphere around it.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     pub(super) form: Form,
+    /// Thickness of the cortex, mm.
     pub(super) cortex: f32,
+    /// Density of the marrow's space against the bone's mean.
+    pub(super) marrow: f32,
     center: V,
     radius: f32,
 }
@@ -246,11 +245,14 @@ impl Form {
                 smooth_max(radial(q[0], q[1], half[0], half[1], *power), q[2].abs() - height, 2.0)
             }
             Form::Sheet { frame, stations, top, bottom } => sheet(frame.local(p), stations, *top, *bottom),
-            Form::Torso { frame, rings, inset, power } => {
+            Form::Torso { frame, rings, inset, wall, power } => {
                 let q = frame.local(p);
                 let (a, b, t) = between(rings, q[2], |ring| ring.z);
                 let half: [f32; 2] = std::array::from_fn(|i| a.half[i] + (b.half[i] - a.half[i]) * t);
-                radial(q[0], q[1] - a.center - (b.center - a.center) * t, half[0], half[1], *power) + inset
+                let y = q[1] - a.center - (b.center - a.center) * t;
+                let ring = ((q[2] + 5.0) / 40.0).clamp(0.0, 1.0) * (1.0 - ((y / half[1] - 0.55) / 0.3).clamp(0.0, 0.85));
+                let front = ((-y / half[1] - 0.25) / 0.35).clamp(0.0, 1.0) * ((q[2] + 130.0) / 60.0).clamp(0.0, 1.0);
+                radial(q[0], y, half[0], half[1], *power) + inset + wall * ring.max(front)
             }
         }
     }
@@ -301,7 +303,20 @@ fn sheet(q: V, stations: &[Station], top: f32, bottom: f32) -> f32 {
 impl Part {
     pub(super) fn new(form: Form, cortex: f32) -> Self {
         let (center, radius) = form.bound();
-        Part { form, cortex, center, radius }
+        Part { form, cortex, marrow: 1.0, center, radius }
+    }
+
+    /// The same part with this density of the marrow's space.
+    pub(super) fn marrow(self, marrow: f32) -> Self {
+        Part { marrow, ..self }
+    }
+
+    /// How thick the cortex is: endplates are denser than walls.
+    fn thickness(&self, p: V) -> f32 {
+        match &self.form {
+            Form::Body { frame, shape } if dot(sub(p, frame.origin), frame.axes[2]).abs() > 0.75 * shape.half[2] => 1.7 * self.cortex,
+            _ => self.cortex,
+        }
     }
 
     fn nearest_possible(&self, p: V) -> f32 {
@@ -317,16 +332,21 @@ pub(super) struct Solid {
     pub(super) blend: f32,
     /// Shapes that stay at least so many mm away.
     pub(super) cuts: Vec<(Part, f32)>,
+    /// Whether the parts differ in what bone is like in them.
+    mixed: bool,
 }
 
 impl Solid {
     pub(super) fn of(parts: Vec<Part>, blend: f32) -> Self {
-        Solid { parts, blend, cuts: Vec::new() }
+        let mixed = parts.iter().any(|part| part.cortex != 1.0 || part.marrow != 1.0 || matches!(part.form, Form::Body { .. }));
+        Solid { parts, blend, cuts: Vec::new(), mixed }
     }
 
-    /// Signed distance and cortex thickness at a point. Farther than `far`, only a lower bound is right.
-    pub(super) fn distance(&self, p: V) -> (f32, f32) {
-        let (mut d, mut cortex) = (1e6f32, 1.0f32);
+    /// Signed distance at a point, and there the thickness of the cortex and the density of the marrow's space. Farther
+    /// away than some millimeters the distance is a lower bound.
+    pub(super) fn distance(&self, p: V) -> (f32, [f32; 2]) {
+        let mut d = 1e6f32;
+        let (mut sum, mut look) = (0.0f32, [0.0f32; 2]);
         for part in &self.parts {
             let bound = part.nearest_possible(p);
             if bound > d + self.blend {
@@ -337,8 +357,12 @@ impl Solid {
                 continue;
             }
             let e = part.form.distance(p);
-            if e < d {
-                cortex = if e < d - 2.0 { part.cortex } else { part.cortex + (cortex - part.cortex) * 0.5 * (1.0 - (d - e) / 2.0) };
+            if self.mixed && e < 6.0 {
+                // The part that reaches deepest here decides, with a soft border.
+                let weight = (-e.max(-40.0) / 2.5).exp();
+                sum += weight;
+                look[0] += weight * part.thickness(p);
+                look[1] += weight * part.marrow;
             }
             let h = (self.blend - (d - e).abs()).max(0.0);
             d = d.min(e) - if self.blend > 0.0 { 0.25 * h * h / self.blend } else { 0.0 };
@@ -350,7 +374,7 @@ impl Solid {
                 }
             }
         }
-        (d, cortex)
+        (d, if sum > 0.0 { look.map(|v| v / sum) } else { [1.0, 1.0] })
     }
 
     /// The box around the parts, low and high corner.

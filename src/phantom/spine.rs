@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::labels;
 use super::random::Stream;
-use super::scene::{Object, Paint};
+use super::scene::{Object, Paint, Role};
 use super::shape::{BodyShape, Form, Frame, Part, Solid, V, add, curve, mix, scale, sub, tube, unit};
 
 /// Vertebrae from below: L5, L4, L3, L2, L1, T12, T11.
@@ -61,6 +61,8 @@ pub(super) struct Spine {
     /// S1 to S5: frame, half sizes.
     pub(super) sacral: Vec<(Frame, V)>,
     pub(super) seed: u64,
+    /// Whether a contrast agent was given.
+    pub(super) enhanced: bool,
 }
 
 // From below, L5 to T11, mm. Bodies and canals: Zhou et al., Eur Spine J 9 (2000) 242 (L3-L5, CT) and Panjabi et al.,
@@ -93,8 +95,8 @@ impl Spine {
             sacral_slope: r.normal(41.0, 8.0),
             lordosis: 0.0,
             scoliosis: r.normal(0.0, 3.0),
-            spongy: Stream::new(seed, "spongy").range(80.0, 270.0),
-            cortex: Stream::new(seed, "cortex").normal(820.0, 150.0),
+            spongy: Stream::new(seed, "spongy").range(70.0, 300.0),
+            cortex: Stream::new(seed, "cortex").normal(880.0, 160.0),
             degeneration,
             sac: Stream::new(seed, "sac").normal(17.0, 6.0),
             nerve: Stream::new(seed, "nerve").normal(32.0, 7.0),
@@ -102,7 +104,7 @@ impl Spine {
             disc: Stream::new(seed, "disc").normal(80.0, 12.0),
             muscle: Stream::new(seed, "muscle").normal(48.0, 12.0),
         };
-        let mut spine = Spine { p, levels: Vec::new(), sacral: Vec::new(), seed };
+        let mut spine = Spine { p, levels: Vec::new(), sacral: Vec::new(), seed, enhanced: Stream::new(seed, "contrast").chance(0.35) };
         spine.stack(pose);
         spine
     }
@@ -159,9 +161,9 @@ impl Spine {
         }
     }
 
-    fn bone(&self, solid: Solid, label: u8, dense: f32) -> Object {
-        let paint = Paint::Bone { spongy: self.p.spongy * dense, cortex: self.p.cortex, texture: 0.22 };
-        Object { clearance: 1.2, ..Object::new(solid, paint, Some(label)) }
+    fn bone(&self, solid: Solid, label: u8, dense: f32, patches: f32) -> Object {
+        let paint = Paint::Bone { spongy: self.p.spongy * dense, cortex: self.p.cortex, rough: 0.20, patches };
+        Object { role: Role::Bone { clearance: 1.2 }, ..Object::new(solid, paint, Some(label)) }
     }
 
     /// The center of the facet joint between vertebra `i` and the one below, and its normal from the lower to the upper.
@@ -244,7 +246,7 @@ impl Spine {
         let reach = SPINOUS[i] * s * r.normal(1.0, 0.08);
         let lean = r.normal(0.0, 2.0);
         let (a0, tip) = (f.at([0.0, back, -0.6 * h]), f.at([lean, back + reach, -0.95 * h]));
-        let e = f.direction([0.0, 1.0, if i == 0 { 5.5 } else { 8.0 } * s]);
+        let e = f.direction([0.0, 1.0, if i == 0 { 4.5 } else { 6.5 } * s]);
         parts.push(Part::new(Form::Plate { a: a0, b: tip, e, ra: 2.8 * s, rb: 3.4 * s }, 1.2));
         let low = f.at([lean, back + reach - 1.0, -0.95 * h - 5.0 * s]);
         parts.push(Part::new(Form::Ellipsoid { frame: Frame { origin: low, axes: f.axes }, radii: [4.6 * s, 5.0 * s, 5.5 * s] }, 1.2));
@@ -253,20 +255,74 @@ impl Spine {
         solid.cuts.push((Part::new(Form::Column { frame: canal, half: [0.5 * cw, 0.5 * cd], power: 2.3, height: h + 12.0 }, 1.0), 0.0));
         // The joint spaces: each process keeps off its partner's.
         let _ = a;
-        self.bone(solid, labels::L5 + i as u8, r.normal(1.0, 0.08))
+        self.bone(solid, labels::L5 + i as u8, r.normal(1.0, 0.08), r.range(5.0, 30.0))
+    }
+
+    /// Dense islands in the bodies of some: compact bone where there is no reason for any.
+    pub(super) fn islands(&self) -> Vec<Object> {
+        let mut r = Stream::new(self.seed, "islands");
+        let mut out = Vec::new();
+        for level in &self.levels {
+            if r.chance(0.12) {
+                let at = level.frame.at([0, 1, 2].map(|i| level.half[i] * r.range(-0.55, 0.55)));
+                let radii = [0, 1, 2].map(|_| r.range(1.5, 5.0));
+                let part = Part::new(Form::Ellipsoid { frame: Frame { origin: at, axes: level.frame.axes }, radii }, 1.0);
+                out.push(Object::soft(Solid::of(vec![part], 0.0), r.range(400.0, 900.0), 60.0, 2.0));
+            }
+        }
+        out
+    }
+
+    /// Pedicle screws with rods, in two or three neighboring vertebrae.
+    pub(super) fn screws(&self) -> Vec<Object> {
+        let mut r = Stream::new(self.seed, "screws");
+        let s = self.p.size;
+        let first = r.below(3) as usize;
+        let count = 2 + r.below(2) as usize;
+        let mut parts = Vec::new();
+        let radius = r.range(2.6, 3.6);
+        for side in SIDES {
+            let mut heads: Vec<V> = Vec::new();
+            if first == 0 {
+                let (f, half) = &self.sacral[0];
+                let head = f.at([side * 22.0 * s, half[1] + 22.0 * s, 8.0]);
+                let tip = f.at([side * 12.0 * s, -0.5 * half[1], 2.0]);
+                parts.push(Part::new(Form::Cone { a: head, b: tip, ra: radius, rb: radius }, 1.0));
+                heads.push(head);
+            }
+            for level in self.levels.iter().skip(first).take(count) {
+                let [_, b, h] = level.half;
+                let z = h - 0.5 * level.pedicle[1] - 1.0;
+                let x = 0.5 * (level.canal[0] + level.pedicle[0]);
+                let head = level.frame.at([side * (x + 5.0), b + level.canal[1] + 9.0, z + 2.0]);
+                let tip = level.frame.at([side * (x - 8.0), -0.35 * b, z - 1.0]);
+                parts.push(Part::new(Form::Cone { a: head, b: tip, ra: radius, rb: radius * 0.8 }, 1.0));
+                heads.push(head);
+            }
+            for &head in &heads {
+                parts.push(Part::new(Form::Cone { a: head, b: add(head, [0.0, 7.0, 0.0]), ra: 6.0, rb: 6.0 }, 1.0));
+            }
+            for pair in heads.windows(2) {
+                let back = [0.0, 5.0, 0.0];
+                parts.push(Part::new(Form::Cone { a: add(pair[0], back), b: add(pair[1], back), ra: 2.75, rb: 2.75 }, 1.0));
+            }
+        }
+        vec![super::pelvis::metal(Solid::of(parts, 0.0))]
     }
 
     /// Sacrum with coccyx.
     pub(super) fn sacrum(&self, hips: &[Part]) -> Object {
         let mut r = Stream::new(self.seed, "sacrum");
+        // The wings of the sacrum hold little bone and much fat.
+        let ala = r.range(0.15, 0.8);
         let s = self.p.size;
         let mut parts = Vec::new();
         let lateral: [[f32; 6]; 5] = [
             // center x, y; half x, y, z; round
-            [33.0, 12.0, 24.0, 12.5, 12.5, 9.0],
-            [30.0, 11.0, 21.0, 13.5, 14.0, 8.0],
-            [24.0, 7.0, 17.0, 9.5, 12.0, 6.0],
-            [17.0, 4.0, 12.0, 6.0, 10.0, 5.0],
+            [33.0, 12.0, 24.0, 12.5, 14.5, 9.0],
+            [30.0, 11.0, 21.0, 13.5, 16.0, 8.0],
+            [24.0, 7.0, 17.0, 9.5, 13.5, 6.0],
+            [17.0, 4.0, 12.0, 6.0, 11.5, 5.0],
             [10.0, 2.0, 7.0, 4.0, 8.0, 3.5],
         ];
         let canal: [[f32; 2]; 5] = [[30.0, 15.0], [24.0, 11.0], [18.0, 8.0], [13.0, 6.0], [8.0, 4.0]];
@@ -287,8 +343,8 @@ impl Spine {
             for side in SIDES {
                 let [x, y, a, b, c, round] = lateral[i].map(|v| v * s);
                 // The wings lean back: towards the side they lie farther behind.
-                let turned = Frame::turned([side * x, y, 0.0], 0.0, 0.0, side * 0.30);
-                parts.push(Part::new(Form::Block { frame: frame.compose(&turned), half: [a, b, c], round }, 0.9));
+                let turned = Frame::turned([side * x, y, if i == 0 { -2.5 * s } else { 0.0 }], 0.0, 0.0, side * 0.30);
+                parts.push(Part::new(Form::Block { frame: frame.compose(&turned), half: [a, b, c], round }, 0.9).marrow(ala));
                 if i < 4 {
                     let (p, q) = (frame.at([side * (0.5 * cw + 2.0), half[1] + 0.75 * cd, 0.0]), frame.at([0.0, back + 1.0, -1.0]));
                     let e = frame.direction([0.0, 0.5, -0.8 * half[2]]);
@@ -340,7 +396,7 @@ impl Spine {
             }
         }
         solid.cuts = cuts;
-        self.bone(solid, labels::SACRUM, r.normal(0.8, 0.1))
+        self.bone(solid, labels::SACRUM, r.normal(0.85, 0.1), r.range(15.0, 50.0))
     }
 
     /// Discs, ligamenta flava, cartilage and capsule of the facet joints.
@@ -444,7 +500,7 @@ impl Spine {
         }
         out.push(fat(parts, self.p.fat));
         // The sac: how much of the canal it fills, and where it ends (S1/S2 to S2).
-        let fill = r.normal(0.80, 0.07).min(0.92);
+        let fill = r.range(0.68, 0.97);
         let end = r.range(1.0, 2.6);
         let mut sac = curve(&axis, 4);
         let keep = (sac.len() as f32 - 1.0 - (2.6 - end) * 3.0) as usize;
@@ -461,6 +517,7 @@ impl Spine {
             Paint::Plain { hu: self.p.sac, texture: 5.0, grain: 2.5 },
             Some(labels::THECAL_SAC),
         );
+        self.plexus(&mut out);
         let mut nerves = vec![sac];
         for i in 0..self.levels.len() {
             for (at, side) in SIDES.into_iter().enumerate() {
@@ -474,6 +531,70 @@ impl Spine {
         }
         out.extend(nerves);
         out
+    }
+
+    /// Veins of the canal and vessels of the foramina: as bright as nerves and as thin, and none.
+    fn plexus(&self, out: &mut Vec<Object>) {
+        let mut r = Stream::new(self.seed, "plexus");
+        let hu = if self.enhanced { r.range(60.0, 160.0) } else { r.normal(38.0, 6.0) };
+        let mut parts = Vec::new();
+        for level in &self.levels {
+            let [_, b, h] = level.half;
+            let [cw, cd] = level.canal;
+            for side in SIDES {
+                let at = |x: f32, y: f32, z: f32| level.frame.at([side * x, y, z]);
+                // Behind the body, from one end to the other.
+                let mut line = Vec::new();
+                for step in -2..=2 {
+                    let z = h * 0.6 * step as f32;
+                    line.push((at(cw * r.range(0.18, 0.32), b + r.range(0.8, 2.5), z), r.range(0.4, 1.5)));
+                }
+                parts.extend(tube(&line, 2));
+                // Through the foramen, above or in front of the ganglion, and along the waist of the body.
+                if r.chance(0.8) {
+                    let (y, z) = (b + cd * r.range(-0.05, 0.35), h - level.pedicle[1] - r.range(2.0, 14.0));
+                    let size = r.range(0.5, 1.6);
+                    let out = 0.5 * (cw + level.pedicle[0]);
+                    let line = [
+                        (at(0.3 * cw, b + 2.0, z), size),
+                        (at(out - 3.0, y, z), size),
+                        (at(out + 12.0, y - 2.0, z + r.normal(0.0, 5.0)), size),
+                    ];
+                    parts.extend(tube(&line, 2));
+                }
+                let size = r.range(0.6, 1.6);
+                let around = [0.4f32, 0.0, -0.6, -1.2]
+                    .map(|angle| (at((level.half[0] + 0.5) * angle.cos(), (b + 0.5) * angle.sin(), r.normal(0.0, 1.0)), size));
+                parts.extend(tube(&around, 2));
+            }
+        }
+        out.push(Object::soft(Solid::of(parts, 0.0), hu, 6.0, 3.0));
+    }
+
+    /// Small muscles between the transverse processes: painted before the foramina's fat.
+    pub(super) fn between_processes(&self) -> Vec<Object> {
+        let mut r = Stream::new(self.seed, "between processes");
+        let s = self.p.size;
+        let mut parts = Vec::new();
+        for pair in self.levels.windows(2).take(5) {
+            let (lower, upper) = (&pair[0], &pair[1]);
+            for side in SIDES {
+                let at = |l: &Level, x: f32| l.frame.at([side * x * s, l.half[1] + 0.55 * l.canal[1], 0.3 * l.half[2]]);
+                let wide = r.range(5.0, 10.0);
+                let e = scale(lower.frame.axes[0], wide);
+                parts.push(Part::new(
+                    Form::Plate { a: at(lower, 30.0), b: at(upper, 29.0), e, ra: r.range(4.0, 8.0), rb: r.range(4.0, 8.0) },
+                    1.0,
+                ));
+            }
+        }
+        let (first, half) = &self.sacral[0];
+        for side in SIDES {
+            let l = &self.levels[0];
+            let (a, b) = (first.at([side * 32.0 * s, half[1], 12.0]), l.frame.at([side * 32.0 * s, l.half[1] + 8.0, 0.0]));
+            parts.push(Part::new(Form::Plate { a, b, e: scale(first.axes[0], 7.0), ra: r.range(3.0, 6.0), rb: r.range(3.0, 6.0) }, 1.0));
+        }
+        vec![Object::soft(Solid::of(parts, 3.0), self.p.muscle - r.range(0.0, 25.0), r.range(8.0, 25.0), 3.0)]
     }
 
     fn nerve(&self, points: &[(V, f32)], ganglion: (V, V, f32), label: u8, hu: f32, nerves: &mut Vec<Object>) {
@@ -512,8 +633,8 @@ impl Spine {
             (point(0.5 * cw - 2.2, b + 0.34 * cd, floor + 2.0), root),
             (point(out - 4.0, b + 0.30 * cd, low + 1.5), root),
             (point(out + 4.5, b + 0.12 * cd, low - 5.0), root * 1.05),
-            (point(out + 9.0 * reach, b - if i == 0 { 11.0 } else { 2.0 }, low - 13.0 * reach), root * 1.1),
-            (point(out + 13.0 * reach, b - if i == 0 { 25.0 } else { 6.0 }, low - 26.0 * reach), root * 1.05),
+            (point(out + 9.0 * reach, b - if i == 0 { 11.0 } else { 7.0 }, low - 13.0 * reach), root * 1.1),
+            (point(out + 13.0 * reach, b - if i == 0 { 25.0 } else { 13.0 }, low - 26.0 * reach), root * 1.05),
         ];
         let hu = self.p.nerve + r.normal(0.0, 2.0);
         self.nerve(
@@ -524,7 +645,7 @@ impl Spine {
             nerves,
         );
         // Fat around the nerve in the foramen, narrower where the spine has aged.
-        let wide = r.normal(3.6, 0.7) * (1.0 - 0.4 * self.p.degeneration);
+        let wide = r.range(1.8, 4.6) * (1.0 - 0.4 * self.p.degeneration);
         let sleeve = [
             (points[1].0, ganglion + 1.5),
             (points[2].0, ganglion + wide),

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::pelvis::Pelvis;
 use super::random::Stream;
-use super::scene::{Object, Paint};
+use super::scene::{Object, Paint, Role};
 use super::shape::{Form, Frame, Part, Ring, Solid, Station, V, add, mix, scale, tube};
 use super::spine::Spine;
 
@@ -39,11 +39,11 @@ pub(super) struct Torso {
 impl Torso {
     pub(super) fn draw(spine: &Spine, pose: &Frame) -> Self {
         let mut r = Stream::new(spine.seed, "torso");
-        let enhanced = r.chance(0.35);
+        let enhanced = spine.enhanced;
         let fat = 8.0 + 40.0 * r.unit().powi(2);
         let s = spine.p.size;
         let p = TorsoParameters {
-            half: [(128.0 + 1.1 * fat + r.normal(0.0, 8.0)) * s, (92.0 + 0.8 * fat + r.normal(0.0, 9.0)) * s],
+            half: [(137.0 + 1.1 * fat + r.normal(0.0, 8.0)) * s, (97.0 + 0.8 * fat + r.normal(0.0, 9.0)) * s],
             fat,
             aorta: if enhanced { r.range(110.0, 320.0) } else { r.normal(42.0, 5.0) },
             veins: if enhanced { r.range(80.0, 190.0) } else { r.normal(40.0, 5.0) },
@@ -69,9 +69,9 @@ impl Torso {
         Torso { p, frame: *pose, rings, seed: spine.seed, wall: r.normal(11.0, 3.0).max(4.0) }
     }
 
-    fn shell(&self, inset: f32, shrink: f32) -> Solid {
-        let rings = self.rings.iter().map(|ring| Ring { half: ring.half.map(|v| v - shrink), ..*ring }).collect();
-        Solid::of(vec![Part::new(Form::Torso { frame: self.frame, rings, inset, power: 2.25 }, 1.0)], 0.0)
+    fn shell(&self, inset: f32, wall: f32) -> Solid {
+        let form = Form::Torso { frame: self.frame, rings: self.rings.clone(), inset, wall, power: 2.25 };
+        Solid::of(vec![Part::new(form, 1.0)], 0.0)
     }
 
     /// A point of the ring within the wall at an angle from the back (radians, positive: left), for ribs.
@@ -95,10 +95,14 @@ impl Torso {
         out.push(Object::soft(self.shell(r.range(1.5, 2.8), 0.0), fat, 7.0, 6.0));
         // Wall of the belly: a ring of muscle, thicker behind, with fat inside.
         out.push(Object::soft(self.shell(self.p.fat * 0.85 + 3.0, 0.0), muscle - 4.0, 9.0, 4.0));
-        out.push(Object::soft(self.shell(self.p.fat * 0.85 + 3.0 + self.wall, 0.0), fat + 2.0, 9.0, 4.0));
+        let cavity = Object::soft(self.shell(self.p.fat * 0.85 + 3.0, self.wall), fat + 2.0, 9.0, 4.0);
+        out.push(Object { role: Role::Cavity, ..cavity });
+        let mut organs = Vec::new();
+        self.organs(spine, pelvis, &mut organs);
+        out.extend(organs.into_iter().map(|organ| Object { role: Role::Organ, ..organ }));
         self.hip_muscles(spine, pelvis, muscle, &mut out);
-        self.organs(spine, pelvis, &mut out);
         self.vessels(spine, &mut out);
+        out.extend(spine.between_processes());
         self.back_muscles(spine, muscle, &mut out);
         out
     }
@@ -176,6 +180,29 @@ impl Torso {
                 3,
             );
             parts.extend(tube(&[(at(46.0, 0.0, -95.0), 9.0), (at(48.0, 14.0, -112.0), 11.0), (at(56.0, 30.0, -120.0), 9.0)], 2));
+            // Inside the hip bone and on the pelvis' floor.
+            parts.push(Part::new(
+                Form::Plate {
+                    a: at(58.0, -6.0, -92.0),
+                    b: at(50.0, 18.0, -118.0),
+                    e: pelvis.frame().direction([0.0, 16.0, -10.0]),
+                    ra: 9.0 * s,
+                    rb: 8.0 * s,
+                },
+                1.0,
+            ));
+            parts.push(Part::new(
+                Form::Plate {
+                    a: at(44.0, 8.0, -112.0),
+                    b: at(10.0, 34.0, -142.0),
+                    e: pelvis.frame().direction([0.0, 26.0, 0.0]),
+                    ra: 3.0,
+                    rb: 3.5,
+                },
+                1.0,
+            ));
+            parts.push(Part::new(Form::Cone { a: at(30.0, -34.0, -132.0), b: at(46.0, -20.0, -230.0), ra: 20.0 * s, rb: 34.0 * s }, 1.0));
+            parts.push(Part::new(Form::Cone { a: at(86.0, 30.0, -118.0), b: at(76.0, 26.0, -240.0), ra: 26.0 * s, rb: 44.0 * s }, 1.0));
             parts.push(Part::new(Form::Cone { a: at(108.0, -2.0, -130.0), b: at(108.0, 4.0, -300.0), ra: 52.0 * s, rb: 60.0 * s }, 1.0));
             parts.push(Part::new(Form::Cone { a: at(110.0, -44.0, -70.0), b: at(112.0, -38.0, -200.0), ra: 16.0 * s, rb: 30.0 * s }, 1.0));
             parts.push(Part::new(Form::Cone { a: at(50.0, -20.0, -140.0), b: at(60.0, 4.0, -280.0), ra: 26.0 * s, rb: 36.0 * s }, 1.0));
@@ -359,8 +386,89 @@ impl Torso {
                 1.0,
             )
         };
+        // Colon: up on the right, across, down on the left; and rectum.
+        let mut loops: Vec<(Vec<(V, f32)>, bool)> = Vec::new();
+        let big = |r: &mut Stream| r.range(14.0, 25.0);
+        for side in [1.0f32, -1.0] {
+            let line = (0..7)
+                .map(|i| {
+                    (
+                        at(
+                            side * (0.80 * a + r.normal(0.0, 5.0)),
+                            center + (0.15 - 0.05 * i as f32) * b + r.normal(0.0, 6.0),
+                            -30.0 + 30.0 * i as f32,
+                        ),
+                        big(&mut r),
+                    )
+                })
+                .collect();
+            loops.push((line, true));
+        }
+        let z = r.normal(80.0, 40.0);
+        loops.push((
+            (0..8)
+                .map(|i| {
+                    (at((i as f32 / 3.5 - 1.0) * 0.75 * a, center - 0.72 * b + r.normal(0.0, 6.0), z + r.normal(0.0, 14.0)), big(&mut r))
+                })
+                .collect(),
+            true,
+        ));
+        let q = &spine.sacral;
+        loops.push(([2usize, 3, 4].map(|i| (q[i].0.at([r.normal(0.0, 4.0), -q[i].1[1] - 24.0, 0.0]), r.range(11.0, 20.0))).to_vec(), true));
+        // Small bowel: loops in the middle.
+        for _ in 0..14 + r.below(26) {
+            let (x, y, z) = (r.range(-0.62, 0.62) * a, center + r.range(-0.75, 0.0) * b, r.range(-70.0, 150.0));
+            let mut p = [x, y, z];
+            let mut line = Vec::new();
+            for _ in 0..4 {
+                line.push((at(p[0], p[1], p[2]), r.range(8.0, 15.0)));
+                p = add(p, [r.normal(0.0, 22.0), r.normal(0.0, 14.0), r.normal(0.0, 16.0)]);
+            }
+            loops.push((line, false));
+        }
+        for (line, colon) in loops {
+            let bright = r.chance(0.5);
+            let paint = Paint::Bowel {
+                wall: r.normal(40.0, 6.0),
+                content: if bright { self.p.bowel } else { r.normal(22.0, 14.0) },
+                gas: if colon {
+                    r.range(0.0, 0.8)
+                } else if r.chance(0.2) {
+                    r.range(0.1, 0.7)
+                } else {
+                    0.0
+                },
+                bubbles: colon && r.chance(0.55),
+                thick: r.range(1.5, 3.0),
+            };
+            out.push(Object::new(Solid::of(tube(&line, 3), 2.0), paint, None));
+        }
+        // Strands and vessels of the mesentery.
+        let strands = (0..60)
+            .map(|_| {
+                let p = at(r.range(-0.6, 0.6) * a, center + r.range(-0.6, 0.3) * b, r.range(-80.0, 180.0));
+                Part::new(
+                    Form::Cone {
+                        a: p,
+                        b: add(p, [r.normal(0.0, 14.0), r.normal(0.0, 14.0), r.normal(0.0, 14.0)]),
+                        ra: r.range(0.8, 3.0),
+                        rb: r.range(0.8, 2.5),
+                    },
+                    1.0,
+                )
+            })
+            .collect();
+        out.push(Object::soft(Solid::of(strands, 0.0), 0.5 * (self.p.aorta + 40.0).min(150.0), 10.0, 3.0));
+        // The lungs' lowest parts, thin around liver and spleen.
+        let base = r.normal(185.0, 18.0);
+        let lungs =
+            [1.0f32, -1.0].map(|side| ball(at(side * 0.52 * a, center + 0.12 * b, base + 75.0), [0.47 * a, 0.9 * b, 90.0], 0.15, 0.0));
+        out.push(Object::soft(Solid::of(lungs.to_vec(), 0.0), -840.0, 40.0, 5.0));
         // Liver on the right, spleen on the left.
-        let liver = vec![ball(at(-0.50 * a, center - 0.05 * b, r.normal(205.0, 22.0)), [0.50 * a, 0.85 * b, 90.0 * s], 0.0, 0.3)];
+        let liver = vec![
+            ball(at(-0.46 * a, center - 0.02 * b, r.normal(195.0, 22.0)), [0.50 * a, 0.86 * b, 95.0 * s], 0.0, 0.3),
+            ball(at(0.05 * a, center - 0.35 * b, 215.0), [0.5 * a, 0.5 * b, 48.0 * s], 0.0, 0.0),
+        ];
         out.push(Object::soft(
             Solid::of(liver, 0.0),
             if self.p.aorta > 100.0 { r.range(90.0, 130.0) } else { r.normal(55.0, 8.0) },
@@ -402,78 +510,5 @@ impl Torso {
             3.0,
             6.0,
         ));
-        // Colon: up on the right, across, down on the left; and rectum.
-        let mut loops: Vec<(Vec<(V, f32)>, bool)> = Vec::new();
-        let big = |r: &mut Stream| r.range(14.0, 25.0);
-        for side in [1.0f32, -1.0] {
-            let line = (0..7)
-                .map(|i| {
-                    (
-                        at(
-                            side * (0.80 * a + r.normal(0.0, 5.0)),
-                            center + (0.15 - 0.05 * i as f32) * b + r.normal(0.0, 6.0),
-                            -30.0 + 30.0 * i as f32,
-                        ),
-                        big(&mut r),
-                    )
-                })
-                .collect();
-            loops.push((line, true));
-        }
-        let z = r.normal(80.0, 40.0);
-        loops.push((
-            (0..8)
-                .map(|i| {
-                    (at((i as f32 / 3.5 - 1.0) * 0.75 * a, center - 0.72 * b + r.normal(0.0, 6.0), z + r.normal(0.0, 14.0)), big(&mut r))
-                })
-                .collect(),
-            true,
-        ));
-        let q = &spine.sacral;
-        loops.push(([2usize, 3, 4].map(|i| (q[i].0.at([r.normal(0.0, 4.0), -q[i].1[1] - 24.0, 0.0]), r.range(11.0, 20.0))).to_vec(), true));
-        // Small bowel: loops in the middle.
-        for _ in 0..26 {
-            let (x, y, z) = (r.range(-0.62, 0.62) * a, center + r.range(-0.75, 0.0) * b, r.range(-70.0, 150.0));
-            let mut p = [x, y, z];
-            let mut line = Vec::new();
-            for _ in 0..4 {
-                line.push((at(p[0], p[1], p[2]), r.range(8.0, 14.0)));
-                p = add(p, [r.normal(0.0, 22.0), r.normal(0.0, 14.0), r.normal(0.0, 16.0)]);
-            }
-            loops.push((line, false));
-        }
-        for (line, colon) in loops {
-            let bright = r.chance(0.5);
-            let paint = Paint::Bowel {
-                wall: r.normal(40.0, 6.0),
-                content: if bright { self.p.bowel } else { r.normal(22.0, 14.0) },
-                gas: if colon {
-                    r.range(0.0, 0.8)
-                } else if r.chance(0.2) {
-                    r.range(0.1, 0.7)
-                } else {
-                    0.0
-                },
-                bubbles: colon && r.chance(0.55),
-                thick: r.range(1.5, 3.0),
-            };
-            out.push(Object::new(Solid::of(tube(&line, 3), 2.0), paint, None));
-        }
-        // Strands and vessels of the mesentery.
-        let strands = (0..60)
-            .map(|_| {
-                let p = at(r.range(-0.6, 0.6) * a, center + r.range(-0.6, 0.3) * b, r.range(-80.0, 180.0));
-                Part::new(
-                    Form::Cone {
-                        a: p,
-                        b: add(p, [r.normal(0.0, 14.0), r.normal(0.0, 14.0), r.normal(0.0, 14.0)]),
-                        ra: r.range(0.8, 3.0),
-                        rb: r.range(0.8, 2.5),
-                    },
-                    1.0,
-                )
-            })
-            .collect();
-        out.push(Object::soft(Solid::of(strands, 0.0), 0.5 * (self.p.aorta + 40.0).min(150.0), 10.0, 3.0));
     }
 }
