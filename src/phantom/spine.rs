@@ -118,7 +118,7 @@ impl Spine {
         let mut tilt = slope;
         let mut at: V = [0.0; 3];
         let bend = self.p.scoliosis.to_radians();
-        let phase = r.range(0.0, 6.28);
+        let phase = r.range(0.0, std::f32::consts::TAU);
         let along = |tilt: f32, roll: f32| -> V { Frame::turned([0.0; 3], tilt.to_radians(), roll, 0.0).axes[2] };
         let mut turn = 0.0f32;
         for i in 0..LEVELS {
@@ -142,7 +142,7 @@ impl Spine {
             at = add(at, scale(axis, height));
             tilt -= own;
         }
-        self.p.lordosis = slope - self.levels.get(4).map_or(0.0, |level| level.frame.axes[2][1].asin().to_degrees() * -1.0);
+        self.p.lordosis = slope - self.levels.get(4).map_or(0.0, |level| -level.frame.axes[2][1].asin().to_degrees());
         // Downwards: the sacrum is hollow in front, so it leans back less and less.
         let kyphosis = r.normal(1.0, 0.2);
         let mut at: V = [0.0; 3];
@@ -197,7 +197,7 @@ impl Spine {
             wedge: level.wedge,
             flat: r.range(0.02, 0.1),
             lip,
-            lip_side: r.range(0.0, 6.28),
+            lip_side: r.range(0.0, std::f32::consts::TAU),
         };
         let mut parts = vec![Part::new(Form::Body { frame: *f, shape }, r.range(0.3, 0.85))];
         let back = b + cd;

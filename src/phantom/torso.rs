@@ -352,7 +352,7 @@ impl Torso {
         let parts: Vec<Part> = chalk
             .into_iter()
             .map(|(p, radius)| {
-                let angle = r.range(0.0, 6.28);
+                let angle = r.range(0.0, std::f32::consts::TAU);
                 let at = |a: f32| add(p, [radius * a.cos(), radius * a.sin(), 0.0]);
                 Part::new(
                     Form::Plate {

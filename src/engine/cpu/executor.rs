@@ -73,6 +73,10 @@ impl Executor<'_> {
     }
 }
 
+/// What is done with a chunk of two slices, given its number.
+#[cfg(feature = "trainer")]
+pub type PieceOfPair<'a, A, B> = dyn Fn(usize, &mut [A], &mut [B]) + Sync + 'a;
+
 #[cfg(feature = "trainer")]
 impl Executor<'_> {
     /// Calls `piece` with every chunk of `a` and the chunk of `b` with the same number, each once, in any order and on any of
@@ -89,7 +93,7 @@ impl Executor<'_> {
         a_length: usize,
         b: &mut [B],
         b_length: usize,
-        piece: &(dyn Fn(usize, &mut [A], &mut [B]) + Sync),
+        piece: &PieceOfPair<'_, A, B>,
     ) -> Result<()> {
         let count = a.len() / a_length;
         assert!(a.len() == count * a_length && b.len() >= count * b_length, "chunks side by side");

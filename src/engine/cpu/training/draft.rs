@@ -1,6 +1,6 @@
 //! From a configuration to the steps of its network in training, and the memory that they take.
 
-use super::{Affine, Map, Normalized, Packed, Parameters, Step};
+use super::{Affine, Map, Normalized, Parameters, Step};
 use crate::engine::cpu::convolution::Convolution;
 use crate::engine::plan::Place;
 use crate::error::Result;
@@ -81,7 +81,7 @@ impl<'a> Draft<'a> {
                 let needed = back.chain([Convolution::scratch_blocks(shape, inputs, channels)]).max();
                 self.scratch = self.scratch.max(needed.unwrap_or(0));
             }
-            self.steps.push(Step::Convolution { sources, output, layer, norm, packed: Packed::default() });
+            self.steps.push(Step::Convolution { sources, output, layer, norm, packed: Box::default() });
             sources = Some([Some(output), None]);
         }
         Ok(output)

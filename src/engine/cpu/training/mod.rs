@@ -77,7 +77,7 @@ struct Packed {
 #[derive(Debug)]
 enum Step {
     /// 3×3×3 convolution of the window itself or of one or two maps, normalization if there is one, activation.
-    Convolution { sources: Option<[Option<usize>; 2]>, output: usize, layer: Affine, norm: Option<Normalized>, packed: Packed },
+    Convolution { sources: Option<[Option<usize>; 2]>, output: usize, layer: Affine, norm: Option<Normalized>, packed: Box<Packed> },
     /// 2×2×2 maxima.
     Pool { input: usize, output: usize },
     /// 2×2×2 transposed convolution.

@@ -3,6 +3,8 @@
 //! All of it is bound by memory, so each is one pass over a map, plane by plane. A plane's sums are made in its own order, and
 //! planes are added up in theirs: bits do not depend on threads.
 
+#![allow(clippy::needless_range_loop, reason = "the loops over lanes run over constant lengths, so that they become vectors")]
+
 use super::Map;
 use crate::engine::cpu::executor::Executor;
 use crate::engine::cpu::kernels::Block;
