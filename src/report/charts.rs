@@ -1,10 +1,11 @@
 //! The paper's Figures 3 and 4 as SVG: how Dice converges, and the loss.
 
-use plotters::chart::{ChartBuilder, ChartContext, SeriesLabelPosition};
+use std::ops::Range;
+
+use plotters::chart::ChartBuilder;
 use plotters::coord::Shift;
-use plotters::coord::types::{RangedCoordf64, RangedCoordu64};
 use plotters::element::{Circle, PathElement, Text};
-use plotters::prelude::{Cartesian2d, DrawingArea, IntoDrawingArea, LineSeries, SVGBackend};
+use plotters::prelude::{DrawingArea, IntoDrawingArea, LineSeries, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{BLACK, Color, IntoTextStyle, RGBColor, ShapeStyle, WHITE};
 
@@ -13,8 +14,11 @@ use super::palette::shades;
 use super::text::line;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Width and height in SVG's units: fine enough for plotters, which draws at whole ones.
-const SIZE: (u32, u32) = (1280, 640);
+/// Width and height without the legend in SVG's units: fine enough for plotters, which draws at whole ones.
+const WIDTH: u32 = 1280;
+const HEIGHT: u32 = 640;
+/// The height of a line of the legend.
+const LINE: u32 = 44;
 /// Any font without serifs: text stays text, and nothing is measured when the chart is made.
 const FONT: (&str, u32) = ("sans-serif", 28);
 const GRAY: RGBColor = RGBColor(0x66, 0x66, 0x66);
@@ -22,7 +26,7 @@ const FAINT: RGBColor = RGBColor(0xDD, 0xDD, 0xDD);
 /// Points of a curve beyond which nothing can be seen, only stored.
 const MOST_POINTS: usize = 1000;
 
-type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordu64, RangedCoordf64>>;
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// Curves are drawn in pieces, because a value that is not finite leaves a gap.
 type Pieces = Vec<Vec<(u64, f64)>>;
 
@@ -48,12 +52,12 @@ impl History {
         raw.iter_mut().flatten().for_each(|(_, loss)| *loss = loss.min(top));
         let end = losses.iter().map(|point| point.iteration).max().unwrap_or(0);
         let epochs = epoch_starts(&losses);
-        draw(end, low..top, "loss", &epochs, SeriesLabelPosition::UpperRight, |chart| {
-            let blue = rgb(shades(1).on_light);
-            curve(chart, &thinned(&raw), blue.mix(0.3).stroke_width(1), "each iteration")?;
-            curve(chart, &thinned(&average), blue.stroke_width(4), "running average")
-        })
-        .map(Some)
+        let blue = rgb(shades(1).on_light);
+        let curves = [
+            Curve { name: "each iteration".into(), points: thinned(&raw), style: blue.mix(0.4).stroke_width(1) },
+            Curve { name: "running average".into(), points: sampled(&average), style: blue.stroke_width(4) },
+        ];
+        draw(&Axes { end, values: low..top, name: "loss", epochs }, &curves, None).map(Some)
     }
 
     /// The Dice scores of the validations over iterations as SVG: each class, and their mean with the best one marked.
@@ -66,22 +70,19 @@ impl History {
         let losses: Vec<LossPoint> = self.losses.iter().map(drawable).collect();
         let epochs = epoch_starts(&losses);
         let end = losses.iter().map(|point| point.iteration).fold(last.min(MOST_ITERATIONS), u64::max);
-        draw(end, 0.0..1.0, "Dice score", &epochs, SeriesLabelPosition::LowerRight, |chart| {
-            let place = |validation: &Validation| validation.iteration.min(MOST_ITERATIONS);
-            for (index, class) in self.classes.iter().enumerate() {
-                let dice = self.validations.iter().map(|at| (place(at), at.dice.get(index).copied().flatten().unwrap_or(f64::NAN)));
-                curve(chart, &thinned(&pieces(dice)), rgb(shades(index).on_light).stroke_width(3), class)?;
-            }
-            let best = self.best().and_then(|best| Some((place(best), best.mean?)));
-            let label = best.map_or_else(|| "mean".into(), |(at, dice)| format!("mean, best {dice:.3} at {at}"));
-            let mean = self.validations.iter().map(|at| (place(at), at.mean.unwrap_or(f64::NAN)));
-            curve(chart, &thinned(&pieces(mean)), BLACK.stroke_width(4), &label)?;
-            if let Some(best) = best {
-                chart.draw_series([Circle::new(best, 9, BLACK.stroke_width(3))])?;
-            }
-            Ok(())
-        })
-        .map(Some)
+        let place = |validation: &Validation| validation.iteration.min(MOST_ITERATIONS);
+        let points = |dice: &dyn Fn(&Validation) -> Option<f64>| {
+            thinned(&pieces(self.validations.iter().map(|validation| (place(validation), dice(validation).unwrap_or(f64::NAN)))))
+        };
+        let mut curves: Vec<Curve> = Vec::new();
+        for (index, class) in self.classes.iter().enumerate() {
+            let points = points(&|validation| validation.dice.get(index).copied().flatten());
+            curves.push(Curve { name: line(class), points, style: rgb(shades(index).on_light).stroke_width(3) });
+        }
+        let best = self.best().and_then(|best| Some((place(best), best.mean?)));
+        let name = best.map_or_else(|| "mean".into(), |(at, dice)| format!("mean, best {dice:.3} at {at}"));
+        curves.push(Curve { name, points: points(&|validation| validation.mean), style: BLACK.stroke_width(4) });
+        draw(&Axes { end, values: 0.0..1.0, name: "Dice score", epochs }, &curves, best).map(Some)
     }
 }
 
@@ -97,73 +98,98 @@ fn drawable(point: &LossPoint) -> LossPoint {
 
 type Drawn = std::result::Result<(), plotters::drawing::DrawingAreaErrorKind<std::io::Error>>;
 
-/// A chart with axes, grid, epochs and a legend around what `content` draws.
-fn draw(
+/// What a chart is drawn in.
+struct Axes {
+    /// The last iteration.
     end: u64,
-    values: std::ops::Range<f64>,
-    name: &str,
-    epochs: &[(u64, u32)],
-    legend: SeriesLabelPosition,
-    content: impl FnOnce(&mut Chart) -> Drawn,
-) -> Result<String> {
+    values: Range<f64>,
+    /// What the values are.
+    name: &'static str,
+    /// Epochs to mark.
+    epochs: Vec<(u64, u32)>,
+}
+
+/// A curve with its entry in the legend.
+struct Curve {
+    name: String,
+    points: Pieces,
+    style: ShapeStyle,
+}
+
+/// Curves with axes, a grid, epochs and a legend; `marked` is circled.
+fn draw(axes: &Axes, curves: &[Curve], marked: Option<(u64, f64)>) -> Result<String> {
     let mut svg = String::new();
-    let decimals = (2.0 - (values.end - values.start).log10().floor()).clamp(0.0, 6.0) as usize;
-    let around = |area: &DrawingArea<SVGBackend, Shift>| -> Drawn {
-        area.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(area)
-            .margin(16)
-            .margin_top(40)
-            .margin_right(40)
-            .x_label_area_size(80)
-            .y_label_area_size(104)
-            .build_cartesian_2d(0..end.max(1), values.clone())?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .light_line_style(WHITE)
-            .bold_line_style(FAINT)
-            .axis_style(GRAY)
-            .x_labels(8)
-            .y_labels(6)
-            .y_label_formatter(&|value| format!("{value:.decimals$}"))
-            .x_desc("iteration")
-            .y_desc(name)
-            .label_style(FONT)
-            .axis_desc_style(FONT)
-            .draw()?;
-        let top = values.end;
-        chart.draw_series(epochs.iter().map(|&(at, _)| PathElement::new([(at, values.start), (at, top)], FAINT.stroke_width(2))))?;
-        let style = ("sans-serif", 24).into_text_style(area).color(&GRAY).pos(Pos::new(HPos::Center, VPos::Bottom));
-        chart.draw_series(epochs.iter().map(|&(at, epoch)| Text::new(format!("epoch {epoch}"), (at, top), style.clone())))?;
-        content(&mut chart)?;
-        chart
-            .configure_series_labels()
-            .position(legend)
-            .margin(16)
-            .legend_area_size(56)
-            .label_font(FONT)
-            .background_style(WHITE.mix(0.85))
-            .border_style(FAINT)
-            .draw()?;
-        area.present()
-    };
-    let drawn = around(&SVGBackend::with_string(&mut svg, SIZE).into_drawing_area());
-    drawn.map_err(|error| Error::new(ErrorKind::Io, format!("cannot draw the chart of {name}: {error}")))?;
+    let legend = legend(curves);
+    let lines = legend.last().map_or(0, |last| last.2 + 1);
+    let drawn =
+        draw_on(&SVGBackend::with_string(&mut svg, (WIDTH, HEIGHT + LINE * lines)).into_drawing_area(), axes, curves, marked, &legend);
+    drawn.map_err(|error| Error::new(ErrorKind::Io, format!("cannot draw the chart of {}: {error}", axes.name)))?;
     Ok(svg)
 }
 
-/// Draws a curve and names it in the legend.
-fn curve(chart: &mut Chart, pieces: &Pieces, style: ShapeStyle, name: &str) -> Drawn {
-    for (at, piece) in pieces.iter().enumerate() {
+fn draw_on(area: &Area, axes: &Axes, curves: &[Curve], marked: Option<(u64, f64)>, legend: &[(String, u32, u32)]) -> Drawn {
+    let Axes { end, values, name, epochs } = axes;
+    let decimals = (2.0 - (values.end - values.start).log10().floor()).clamp(0.0, 6.0) as usize;
+    area.fill(&WHITE)?;
+    let (above, below) = area.split_vertically(HEIGHT);
+    let mut chart = ChartBuilder::on(&above)
+        .margin(16)
+        .margin_top(40)
+        .margin_right(48)
+        .x_label_area_size(80)
+        .y_label_area_size(112)
+        .build_cartesian_2d(0..(*end).max(1), values.clone())?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(WHITE)
+        .bold_line_style(FAINT)
+        .axis_style(GRAY)
+        .x_labels(8)
+        .y_labels(6)
+        .y_label_formatter(&|value| format!("{value:.decimals$}"))
+        .x_desc("iteration")
+        .y_desc(*name)
+        .label_style(FONT)
+        .axis_desc_style(FONT)
+        .draw()?;
+    let top = values.end;
+    chart.draw_series(epochs.iter().map(|&(at, _)| PathElement::new([(at, values.start), (at, top)], FAINT.stroke_width(2))))?;
+    let style = ("sans-serif", 24).into_text_style(area).color(&GRAY).pos(Pos::new(HPos::Center, VPos::Bottom));
+    chart.draw_series(epochs.iter().map(|&(at, epoch)| Text::new(format!("epoch {epoch}"), (at, top), style.clone())))?;
+    for (curve, piece) in curves.iter().flat_map(|curve| curve.points.iter().map(move |piece| (curve, piece))) {
         // A lone point is a dot, not a line without length.
         let radius = if piece.len() == 1 { 4 } else { 0 };
-        let series = chart.draw_series(LineSeries::new(piece.iter().copied(), style).point_size(radius))?;
-        if at == 0 {
-            let shown: String = line(name).chars().take(40).collect();
-            series.label(shown).legend(move |(x, y)| PathElement::new([(x + 4, y), (x + 44, y)], style));
-        }
+        chart.draw_series(LineSeries::new(piece.iter().copied(), curve.style).point_size(radius))?;
     }
-    Ok(())
+    chart.draw_series(marked.map(|place| Circle::new(place, 9, BLACK.stroke_width(3))))?;
+    let style = FONT.into_text_style(area).color(&BLACK).pos(Pos::new(HPos::Left, VPos::Center));
+    for (curve, (name, left, line)) in curves.iter().zip(legend) {
+        let (x, y) = (*left as i32, (LINE * line + LINE / 2) as i32);
+        below.draw(&PathElement::new([(x, y), (x + 40, y)], curve.style))?;
+        below.draw(&Text::new(name.as_str(), (x + 52, y), style.clone()))?;
+    }
+    area.present()
+}
+
+/// The legend below a chart: of each curve the name, the left edge and the line. Letters have no width here, so a wide one
+/// is assumed.
+fn legend(curves: &[Curve]) -> Vec<(String, u32, u32)> {
+    const LEFT: u32 = 128;
+    const LETTER: u32 = 15;
+    let (mut left, mut line) = (LEFT, 0);
+    curves
+        .iter()
+        .map(|curve| {
+            let name: String = curve.name.chars().take(60).collect();
+            let width = 52 + LETTER * name.chars().count() as u32 + 32;
+            if left > LEFT && left + width > WIDTH {
+                (left, line) = (LEFT, line + 1);
+            }
+            left += width;
+            (name, left - width, line)
+        })
+        .collect()
 }
 
 fn rgb([red, green, blue]: [u8; 3]) -> RGBColor {
@@ -214,6 +240,12 @@ fn thinned(curve: &Pieces) -> Pieces {
         ends
     };
     curve.iter().map(|piece| piece.chunks(group).flat_map(ends).collect()).collect()
+}
+
+/// At most [`MOST_POINTS`] of a smooth curve: the last of every group of neighbors.
+fn sampled(curve: &Pieces) -> Pieces {
+    let group = curve.iter().map(Vec::len).sum::<usize>().div_ceil(MOST_POINTS).max(1);
+    curve.iter().map(|piece| piece.chunks(group).filter_map(<[_]>::last).copied().collect()).collect()
 }
 
 /// Where at most five epochs begin, at equal distances; none where there is only one.
@@ -297,6 +329,15 @@ mod tests {
         let long: Vec<_> = (0..100_000u64).map(|at| (at, if at == 54_321 { 9.0 } else { (at % 7) as f64 })).collect();
         let thin = thinned(&vec![long]);
         assert!(thin[0].len() <= 2 * MOST_POINTS && thin[0].contains(&(54_321, 9.0)) && thin[0].is_sorted());
+    }
+
+    #[test]
+    fn a_legend_keeps_to_the_width_of_the_chart() {
+        let curve = |letters: usize| Curve { name: "x".repeat(letters), points: Vec::new(), style: BLACK.stroke_width(1) };
+        let legend = legend(&[curve(10), curve(10), curve(90), curve(40), curve(10)]);
+        let lines: Vec<u32> = legend.iter().map(|entry| entry.2).collect();
+        assert_eq!((lines, legend[2].0.len()), (vec![0, 0, 1, 2, 2], 60));
+        assert!(legend[0].1 == legend[2].1 && legend[1].1 > legend[0].1);
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { window: Window::SOFT_TISSUE, width: 1200, margin_mm: Some(15.0), manual: [0xFF, 0xF2, 0x00] }
+        Options { window: Window::SOFT_TISSUE, width: 1200, margin_mm: Some(15.0), manual: [0xFF, 0x30, 0xC8] }
     }
 }
 
@@ -199,7 +199,7 @@ const GAP: u32 = 12;
 /// Pixels of a line of text with what stands above it.
 const LINE: u32 = CHARACTER[1] + 9;
 /// How much of a filled mask hides the CT below.
-const OPACITY: f64 = 0.5;
+const OPACITY: f64 = 0.55;
 const LETTERS: [u8; 3] = [0xFF; 3];
 const QUIET: [u8; 3] = [0xA0; 3];
 
@@ -229,9 +229,9 @@ impl Drawing<'_> {
         let mut picture = Picture::black(width, panel_height + others)?;
         let mut left = GAP + (width - 4 * GAP).saturating_sub(sizes.iter().map(|size| size[0]).sum()) / 2;
         for ((name, letters, section), size) in panels.iter().zip(sizes) {
-            picture.write(name, [left, 5], QUIET);
             // A panel that is lower than the others stands in the middle.
             let top = LINE + (panel_height - size[1]) / 2;
+            picture.write(name, [left, top - LINE + 5], QUIET);
             self.panel(&mut picture, section, [left, top], size, mm_per_pixel);
             write_letters(&mut picture, letters, [left, top], size);
             left += size[0] + GAP;

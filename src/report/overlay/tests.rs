@@ -146,7 +146,7 @@ fn the_automatic_mask_is_filled_and_the_manual_one_outlined() {
         let below_the_panels = 3 * (picture.width * (picture.height - GAP - LINE)) as usize;
         picture.rgb[..below_the_panels].chunks(3).filter(|pixel| *pixel == color).count()
     };
-    let (fill, outline) = ([191, 64, 64], Options::default().manual);
+    let (fill, outline) = ([198, 57, 57], Options::default().manual);
     let filled = count(Some(&mask), None, fill);
     assert!(filled > 10_000, "{filled}");
     assert_eq!((count(Some(&mask), None, outline), count(None, Some(&mask), fill)), (0, 0));
