@@ -21,6 +21,7 @@ pub(super) const SACRUM: u8 = 10;
 pub(super) const HIP: [u8; 2] = [11, 12];
 pub(super) const FEMUR: [u8; 2] = [13, 14];
 pub(super) const RIBS: [u8; 2] = [15, 16];
+pub(super) const ARM: [u8; 2] = [17, 18];
 pub(super) const THECAL_SAC: u8 = FIRST_NERVE;
 /// The roots of T11 to L5 and S1 to S3, left and right, from 41 on; their ganglia 20 above.
 pub(super) const FIRST_ROOT: u8 = FIRST_NERVE + 1;
@@ -41,6 +42,8 @@ const NAMES: &[(u8, &str)] = &[
     (14, "femur right"),
     (15, "ribs left"),
     (16, "ribs right"),
+    (17, "forearm left"),
+    (18, "forearm right"),
     (40, "thecal sac"),
 ];
 

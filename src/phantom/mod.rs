@@ -3,14 +3,22 @@
 //! [`generate`] makes a [`Case`] from [`Options`]: an image in Hounsfield units and its label map. The same options and
 //! seed give the same bits on one build.
 
+mod additions;
+mod joints;
 mod labels;
+mod nerves;
+mod organs;
 mod paint;
 mod pelvis;
 mod random;
+mod sacrum;
+mod scan;
 mod scanner;
 mod scene;
 mod shape;
+mod solid;
 mod spine;
+mod tissue;
 mod torso;
 
 use rayon::prelude::*;
@@ -23,10 +31,12 @@ use crate::volume::{Image, Rescale, VoxelType};
 pub use labels::LabelScheme;
 pub use scanner::ScannerParameters;
 pub use spine::SpineParameters;
+pub use tissue::TissueParameters;
 pub use torso::TorsoParameters;
 
-use paint::{Canvas, Grid};
+use paint::Grid;
 use random::Stream;
+use scan::Scan;
 use scene::{Object, Texture};
 use shape::Frame;
 use spine::Spine;
@@ -69,6 +79,8 @@ pub struct FieldOfView {
     pub z_mm: [f64; 2],
     /// The picture's center, mm left of and behind the center of S1's upper endplate.
     pub center_mm: [f64; 2],
+    /// Whether the corners are empty: scanners reconstruct a circle.
+    pub round: bool,
 }
 
 /// Metal in the body.
@@ -109,6 +121,8 @@ pub struct Parameters {
     pub metal: Metal,
     /// The spine.
     pub spine: SpineParameters,
+    /// The densities of tissues.
+    pub tissue: TissueParameters,
     /// Soft tissue.
     pub torso: TorsoParameters,
     /// The scanner.
@@ -123,7 +137,7 @@ impl Options {
 
     /// A small case that takes less than a second: L4 to S2, 128 × 128 × 80 voxels of 1 × 1 × 1.5 mm.
     pub fn demo(seed: u64) -> Self {
-        let field_of_view = Some(FieldOfView { size_mm: [128.0, 128.0], z_mm: [-50.0, 70.0], center_mm: [0.0, 12.0] });
+        let field_of_view = Some(FieldOfView { size_mm: [128.0, 128.0], z_mm: [-50.0, 70.0], center_mm: [0.0, 12.0], round: false });
         Options { seed, spacing_mm: Some([1.0, 1.0, 1.5]), field_of_view, metal: Some(Metal::None), ..Options::default() }
     }
 
@@ -166,12 +180,17 @@ fn draw_view(seed: u64, region: Option<Region>) -> (FieldOfView, [f64; 3]) {
         let wide = range(310.0, 450.0);
         let low = if range(0.0, 1.0) < 0.5 { range(-150.0, -110.0) } else { range(-105.0, -60.0) };
         let size_mm = [wide, wide * range(0.7, 1.0)];
-        FieldOfView { size_mm, z_mm: [low, range(110.0, 215.0)], center_mm: [range(-12.0, 12.0), range(-45.0, 10.0)] }
+        FieldOfView {
+            size_mm,
+            z_mm: [low, range(110.0, 215.0)],
+            center_mm: [range(-12.0, 12.0), range(-45.0, 10.0)],
+            round: range(0.0, 1.0) < 0.3,
+        }
     } else {
         let (wide, tall) = (range(110.0, 220.0), range(90.0, 200.0));
         let low = range(-85.0, (150.0 - tall).max(-60.0) as f32);
         let size_mm = [wide, wide * range(0.85, 1.15)];
-        FieldOfView { size_mm, z_mm: [low, low + tall], center_mm: [range(-15.0, 15.0), range(-15.0, 30.0)] }
+        FieldOfView { size_mm, z_mm: [low, low + tall], center_mm: [range(-15.0, 15.0), range(-15.0, 30.0)], round: false }
     };
     let mut plane = if body { range(0.7, 1.0) } else { range(0.35, 1.0) };
     let mut slice = if body { range(1.0, 3.0) } else { range(0.5, 3.0) };
@@ -218,7 +237,6 @@ pub fn generate(options: &Options) -> Result<Case> {
     if metal == Metal::Screws {
         objects.extend(spine.screws());
     }
-    let texture = Texture::new(seed);
 
     let [dx, dy] = [0, 1].map(|axis| (view.size_mm[axis] / spacing[axis]).round().max(1.0));
     let dz = ((view.z_mm[1] - view.z_mm[0]) / spacing[2]).round().max(1.0);
@@ -234,9 +252,10 @@ pub fn generate(options: &Options) -> Result<Case> {
     let plane = dims[0] * dims[1];
     let mut image = try_vec(0u8, 2 * plane * dims[2], "a phantom")?;
     let mut labels = try_vec(0u8, plane * dims[2], "a phantom's labels")?;
-    image.par_chunks_exact_mut(2 * plane).zip(labels.par_chunks_exact_mut(plane)).enumerate().for_each(|(k, (image, labels))| {
-        slice(&grid, k, &objects, &texture, &scanner, seed, options.labels, image, labels);
-    });
+    let scan = Scan { grid, objects, texture: Texture::new(seed), scanner, seed, scheme: options.labels, round: view.round };
+    // Every slice draws from its own streams: the threads do not change the bits.
+    let slices = image.par_chunks_exact_mut(2 * plane).zip(labels.par_chunks_exact_mut(plane)).enumerate();
+    slices.try_for_each(|(k, (image, labels))| scan.slice(k, image, labels))?;
     let ras = Geometry { ijk_to_world: geometry.ijk_to_world.between(World::Lps, World::Ras), world: World::Ras, ..geometry };
     let parameters = Parameters {
         seed,
@@ -245,6 +264,7 @@ pub fn generate(options: &Options) -> Result<Case> {
         labels: options.labels,
         metal,
         spine: spine.p.clone(),
+        tissue: spine.tissue.clone(),
         torso: torso.p.clone(),
         scanner,
     };
@@ -253,36 +273,4 @@ pub fn generate(options: &Options) -> Result<Case> {
         labels: Image::new(labels, VoxelType::Uint8, ras, Rescale::IDENTITY)?,
         parameters,
     })
-}
-
-/// One slice of the image: painted at several heights, averaged, exposed.
-#[allow(clippy::too_many_arguments)]
-fn slice(
-    grid: &Grid,
-    k: usize,
-    objects: &[Object],
-    texture: &Texture,
-    scanner: &ScannerParameters,
-    seed: u64,
-    scheme: LabelScheme,
-    image: &mut [u8],
-    labels: &mut [u8],
-) {
-    let z = grid.origin[2] + k as f32 * grid.spacing[2];
-    let heights: &[f32] = if grid.spacing[2] > 1.3 { &[-1.0 / 3.0, 0.0, 1.0 / 3.0] } else { &[0.0] };
-    let layers: Vec<Canvas> = heights.iter().map(|h| Canvas::paint(grid, z + h * grid.spacing[2], objects, texture)).collect();
-    let mut hu = vec![0.0f32; grid.dims[0] * grid.dims[1]];
-    for layer in &layers {
-        hu.iter_mut().zip(&layer.hu).for_each(|(sum, value)| *sum += value / layers.len() as f32);
-    }
-    for (at, label) in labels.iter_mut().enumerate() {
-        let [a, b, c]: [u8; 3] = std::array::from_fn(|i| layers.get(i).or(layers.first()).map_or(0, |layer| layer.label[at]));
-        // The majority's class; of its members, the middle one names the structure.
-        let class = |value| LabelScheme::Simple.value(value);
-        *label = scheme.value(if class(a) == class(c) && class(a) != class(b) { a } else { b });
-    }
-    scanner::expose(&mut hu, [grid.dims[0], grid.dims[1]], [grid.spacing[0], grid.spacing[1]], scanner, seed, k as u64);
-    for (bytes, value) in image.chunks_exact_mut(2).zip(&hu) {
-        bytes.copy_from_slice(&(value.round().clamp(-1024.0, 3071.0) as i16).to_ne_bytes());
-    }
 }

@@ -2,6 +2,7 @@
 
 use super::scene::{Object, Paint, Role, Texture};
 use super::shape::V;
+use crate::error::{Result, try_vec};
 
 /// Where the voxels of a slice lie: center of the first, spacing, count along left and posterior.
 #[derive(Clone, Copy, Debug)]
@@ -33,16 +34,22 @@ fn cover(d: f32, width: f32) -> f32 {
 }
 
 impl Canvas {
-    pub(super) fn paint(grid: &Grid, z: f32, objects: &[Object], texture: &Texture) -> Canvas {
+    pub(super) fn paint(grid: &Grid, z: f32, objects: &[Object], texture: &Texture) -> Result<Canvas> {
+        const WHAT: &str = "a slice of a phantom";
         let [columns, rows, _] = grid.dims;
         let n = columns * rows;
-        let (hu, label, nerve) = (vec![-1000.0; n], vec![0; n], vec![FAR; n]);
-        let mut canvas = Canvas { hu, label, nerve, rough: vec![[0.0, 1.0]; n], cavity: vec![FAR; n] };
+        let mut canvas = Canvas {
+            hu: try_vec(-1000.0, n, WHAT)?,
+            label: try_vec(0, n, WHAT)?,
+            rough: try_vec([0.0, 1.0], n, WHAT)?,
+            nerve: try_vec(FAR, n, WHAT)?,
+            cavity: try_vec(FAR, n, WHAT)?,
+        };
         for object in objects {
             canvas.add(grid, z, object, texture);
         }
         canvas.roughen(grid, z, texture);
-        canvas
+        Ok(canvas)
     }
 
     fn add(&mut self, grid: &Grid, z: f32, object: &Object, texture: &Texture) {

@@ -3,7 +3,8 @@
 use super::labels;
 use super::random::Stream;
 use super::scene::{Object, Paint};
-use super::shape::{Form, Frame, Part, Solid, Station, V, add, curve, mix, scale, tube};
+use super::shape::{Form, Frame, Station, V, add, curve, mix, scale};
+use super::solid::{Part, Solid, tube};
 use super::spine::Spine;
 
 /// The wing of the ilium down to the roof of the acetabulum: horizontal sections of its middle surface, back to front,
@@ -102,7 +103,7 @@ impl Pelvis {
                 1.0,
             ));
         }
-        vec![Object::soft(Solid::of(parts, 2.0), spine.p.muscle + 15.0, 12.0, 4.0)]
+        vec![Object::soft(Solid::of(parts, 2.0), spine.tissue.muscle + 15.0, 12.0, 4.0)]
     }
 
     pub(super) fn bones(&self, spine: &Spine) -> Vec<Object> {
@@ -111,7 +112,7 @@ impl Pelvis {
         let wings = self.wings();
         let mut r = Stream::new(self.seed, "hip bones");
         let patches = r.range(15.0, 60.0);
-        let paint = Paint::Bone { spongy: spine.p.spongy, cortex: spine.p.cortex * 1.05, rough: 0.22, patches };
+        let paint = Paint::Bone { spongy: spine.tissue.spongy, cortex: spine.tissue.cortex * 1.05, rough: 0.22, patches };
         let [wing, pubis, dome, head] = [r.range(0.15, 0.8), r.range(0.2, 0.8), r.range(0.8, 1.5), r.range(1.0, 1.7)];
         for (at, side) in [1.0f32, -1.0].into_iter().enumerate() {
             let p = |x: f32, y: f32, z: f32| sided(&self.frame, side)([x * s, y * s, z * s]);
@@ -223,7 +224,7 @@ impl Pelvis {
                 let pieces = curve(&points, 3);
                 parts.extend(pieces.windows(2).map(|pair| Part::new(Form::Plate { a: pair[0].0, b: pair[1].0, e, ra: 3.2, rb: 3.2 }, 1.1)));
             }
-            let paint = Paint::Bone { spongy: spine.p.spongy * 0.6, cortex: spine.p.cortex * 0.9, rough: 0.2, patches: 0.0 };
+            let paint = Paint::Bone { spongy: spine.tissue.spongy * 0.6, cortex: spine.tissue.cortex * 0.9, rough: 0.2, patches: 0.0 };
             out.push(Object::new(Solid::of(parts, 1.0), paint, Some(labels::RIBS[at])));
         }
         out

@@ -44,16 +44,13 @@ impl Stream {
         (-2.0 * a.ln()).sqrt() * (std::f32::consts::TAU * b).cos()
     }
 
-    /// So many standard normal numbers.
-    pub(super) fn normals(&mut self, n: usize) -> Vec<f32> {
-        let mut out = Vec::with_capacity(n + 1);
-        while out.len() < n {
+    /// Fills with standard normal numbers.
+    pub(super) fn fill_normal(&mut self, values: &mut [f32]) {
+        for pair in values.chunks_mut(2) {
             let (a, b) = (1.0 - self.unit(), self.unit());
             let (radius, (sin, cos)) = ((-2.0 * a.ln()).sqrt(), (std::f32::consts::TAU * b).sin_cos());
-            out.extend([radius * cos, radius * sin]);
+            pair.iter_mut().zip([radius * cos, radius * sin]).for_each(|(value, normal)| *value = normal);
         }
-        out.truncate(n);
-        out
     }
 
     /// True with this probability.

@@ -3,6 +3,9 @@
 use serde::Serialize;
 
 use super::random::Stream;
+use crate::error::{Result, try_reserve, try_vec};
+
+const WHAT: &str = "a slice of a phantom";
 
 /// What is drawn for a scanner.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -21,7 +24,7 @@ impl ScannerParameters {
     pub(super) fn draw(seed: u64, noise: Option<f32>) -> Self {
         let mut r = Stream::new(seed, "scanner");
         let sharpness = if r.chance(0.35) { r.range(0.2, 1.1) } else { 0.0 };
-        let drawn = 7.0 + 24.0 * r.unit().powf(1.4) + 8.0 * sharpness;
+        let drawn = 5.0 + 24.0 * r.unit().powf(1.5) + 8.0 * sharpness;
         ScannerParameters { fwhm_mm: r.range(0.7, 1.3), sharpness, noise_hu: noise.unwrap_or(drawn), grain_mm: r.range(0.3, 0.75) }
     }
 }
@@ -29,6 +32,14 @@ impl ScannerParameters {
 /// Values from which on something is metal.
 pub(super) const METAL: f32 = 3500.0;
 
+fn copy(values: &[f32]) -> Result<Vec<f32>> {
+    let mut out = Vec::new();
+    try_reserve(&mut out, values.len(), WHAT)?;
+    out.extend_from_slice(values);
+    Ok(out)
+}
+
+/// The weights of a Gaussian of this standard deviation, pixels.
 fn kernel(sigma: f32) -> Vec<f32> {
     let radius = (2.5 * sigma).ceil() as i32 * i32::from(sigma > 0.2);
     let weights: Vec<f32> = (-radius..=radius)
@@ -39,7 +50,7 @@ fn kernel(sigma: f32) -> Vec<f32> {
 }
 
 /// Blurs a slice with a Gaussian of this standard deviation, in pixels along each axis; edges repeat.
-pub(super) fn blur(image: &mut [f32], dims: [usize; 2], sigma: [f32; 2]) {
+fn blur(image: &mut [f32], dims: [usize; 2], sigma: [f32; 2]) -> Result<()> {
     let [columns, rows] = dims;
     let weights = kernel(sigma[0]);
     let radius = weights.len() / 2;
@@ -55,7 +66,7 @@ pub(super) fn blur(image: &mut [f32], dims: [usize; 2], sigma: [f32; 2]) {
         }
     }
     let weights = kernel(sigma[1]);
-    let source = image.to_vec();
+    let source = copy(image)?;
     let radius = (weights.len() / 2) as isize;
     for j in 0..rows {
         let out = &mut image[j * columns..(j + 1) * columns];
@@ -67,30 +78,32 @@ pub(super) fn blur(image: &mut [f32], dims: [usize; 2], sigma: [f32; 2]) {
             }
         }
     }
+    Ok(())
 }
 
 /// What the scanner makes of a slice of true densities.
-pub(super) fn expose(slice: &mut [f32], dims: [usize; 2], spacing: [f32; 2], p: &ScannerParameters, seed: u64, number: u64) {
-    let streaks = streaks(slice, dims, spacing, seed, number);
+pub(super) fn expose(slice: &mut [f32], dims: [usize; 2], spacing: [f32; 2], p: &ScannerParameters, seed: u64, number: u64) -> Result<()> {
+    let streaks = streaks(slice, dims, spacing, seed, number)?;
     for value in slice.iter_mut() {
         *value = value.min(4500.0);
     }
     let sigma = p.fwhm_mm / 2.355;
     let pixels = |mm: f32| spacing.map(|s| mm / s);
-    blur(slice, dims, pixels(sigma));
+    blur(slice, dims, pixels(sigma))?;
     if p.sharpness > 0.0 {
-        let mut wide = slice.to_vec();
-        blur(&mut wide, dims, pixels(sigma * 1.6));
+        let mut wide = copy(slice)?;
+        blur(&mut wide, dims, pixels(sigma * 1.6))?;
         for (value, wide) in slice.iter_mut().zip(&wide) {
             *value += p.sharpness * (*value - wide);
         }
     }
     let mut random = Stream::numbered(seed, "noise", number);
-    let mut noise: Vec<f32> = random.normals(slice.len());
-    blur(&mut noise, dims, pixels(p.grain_mm));
+    let mut noise = try_vec(0.0f32, slice.len(), WHAT)?;
+    random.fill_normal(&mut noise);
+    blur(&mut noise, dims, pixels(p.grain_mm))?;
     if p.sharpness > 0.0 {
-        let mut wide = noise.clone();
-        blur(&mut wide, dims, pixels(p.grain_mm * 2.2));
+        let mut wide = copy(&noise)?;
+        blur(&mut wide, dims, pixels(p.grain_mm * 2.2))?;
         noise.iter_mut().zip(&wide).for_each(|(value, wide)| *value -= 0.8 * wide);
     }
     let power = noise.iter().map(|v| v * v).sum::<f32>() / noise.len().max(1) as f32;
@@ -101,10 +114,11 @@ pub(super) fn expose(slice: &mut [f32], dims: [usize; 2], spacing: [f32; 2], p: 
     if let Some(streaks) = streaks {
         slice.iter_mut().zip(&streaks).for_each(|(value, streak)| *value += streak);
     }
+    Ok(())
 }
 
 /// Metal's beam hardening and starved detectors: the error of its projections, filtered and projected back.
-fn streaks(slice: &[f32], dims: [usize; 2], spacing: [f32; 2], seed: u64, number: u64) -> Option<Vec<f32>> {
+fn streaks(slice: &[f32], dims: [usize; 2], spacing: [f32; 2], seed: u64, number: u64) -> Result<Option<Vec<f32>>> {
     const ANGLES: usize = 120;
     let [columns, rows] = dims;
     let metal: Vec<(f32, f32)> = slice
@@ -114,13 +128,13 @@ fn streaks(slice: &[f32], dims: [usize; 2], spacing: [f32; 2], seed: u64, number
         .map(|(at, _)| ((at % columns) as f32 * spacing[0], (at / columns) as f32 * spacing[1]))
         .collect();
     if metal.is_empty() {
-        return None;
+        return Ok(None);
     }
     let mut random = Stream::numbered(seed, "streaks", number);
     let step = spacing[0].max(spacing[1]);
     let diagonal = (columns as f32 * spacing[0]).hypot(rows as f32 * spacing[1]);
     let bins = (2.0 * diagonal / step) as usize + 4;
-    let mut out = vec![0.0f32; slice.len()];
+    let mut out = try_vec(0.0f32, slice.len(), WHAT)?;
     let (mut profile, mut filtered) = (vec![0.0f32; bins], vec![0.0f32; bins]);
     for angle in 0..ANGLES {
         let (sin, cos) = (std::f32::consts::PI * angle as f32 / ANGLES as f32).sin_cos();
@@ -165,5 +179,5 @@ fn streaks(slice: &[f32], dims: [usize; 2], spacing: [f32; 2], seed: u64, number
     }
     let gain = 1100.0 / ANGLES as f32 * std::f32::consts::PI;
     out.iter_mut().for_each(|value| *value *= gain / step);
-    Some(out)
+    Ok(Some(out))
 }
