@@ -78,3 +78,30 @@ impl LabelScheme {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_values_are_unique_and_in_order() {
+        let names = LabelScheme::Detailed.names();
+        assert!(names.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        let mut texts: Vec<&String> = names.iter().map(|(_, name)| name).collect();
+        texts.sort();
+        texts.dedup();
+        assert_eq!(texts.len(), names.len());
+        let of = |value| names.iter().find(|(known, _)| *known == value).map(|(_, name)| name.as_str());
+        assert_eq!(
+            (of(FIRST_ROOT), of(FIRST_ROOT + 15), of(FIRST_ROOT + GANGLION + 3)),
+            (Some("L5 root left"), Some("S1 root right"), Some("L4 ganglion right"))
+        );
+    }
+
+    #[test]
+    fn the_simple_value_is_bone_or_nerve() {
+        let simple = |value| LabelScheme::Simple.value(value);
+        assert_eq!([0, L5, SACRUM, ARM[1], THECAL_SAC, FIRST_ROOT, FIRST_ROOT + GANGLION + 19].map(simple), [0, 1, 1, 1, 2, 2, 2]);
+        assert_eq!(LabelScheme::Detailed.value(SACRUM), SACRUM);
+    }
+}

@@ -311,3 +311,92 @@ pub(super) fn curve(points: &[(V, f32)], steps: usize) -> Vec<(V, f32)> {
 pub(super) fn cross(a: V, b: V) -> V {
     [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: Frame = Frame { origin: [1.0, 2.0, 3.0], axes: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]] };
+
+    fn close(found: f32, expected: f32) {
+        assert!((found - expected).abs() < 1e-3, "{found} instead of {expected}");
+    }
+
+    /// The volume (mm³) where the distance is negative, counted on a grid of half millimeters around the origin.
+    fn volume(form: &Form, reach: i32) -> f32 {
+        let step = |i: i32| (i as f32 + 0.5) * 0.5;
+        let inside = |i, j, k| form.distance([step(i), step(j), step(k)]) < 0.0;
+        let range = || -2 * reach..2 * reach;
+        let count =
+            range().flat_map(|k| range().flat_map(move |j| range().map(move |i| (i, j, k)))).filter(|&(i, j, k)| inside(i, j, k)).count();
+        count as f32 / 8.0
+    }
+
+    fn near(found: f32, expected: f32, share: f32) {
+        assert!((found / expected - 1.0).abs() < share, "{found} instead of {expected}");
+    }
+
+    #[test]
+    fn a_frame_leads_there_and_back_and_turns_as_it_says() {
+        let frame = Frame::turned([5.0, -3.0, 2.0], 0.4, -0.2, 0.7);
+        let p = [1.0, -2.0, 3.0];
+        let back = frame.local(frame.at(p));
+        back.iter().zip(p).for_each(|(found, expected)| close(*found, expected));
+        // A positive tilt leans the top forward: to negative posterior.
+        close(Frame::turned([0.0; 3], 0.3, 0.0, 0.0).axes[2][1], -(0.3f32).sin());
+        let both = frame.compose(&HERE);
+        both.at([0.0; 3]).iter().zip(frame.at(HERE.origin)).for_each(|(found, expected)| close(*found, expected));
+    }
+
+    #[test]
+    fn distances_of_simple_shapes_are_exact() {
+        let sphere = Form::Ellipsoid { frame: HERE, radii: [4.0; 3] };
+        close(sphere.distance([1.0, 2.0, 10.0]), 3.0);
+        close(sphere.distance([1.0, 4.0, 3.0]), -2.0);
+        let cone = Form::Cone { a: [0.0; 3], b: [10.0, 0.0, 0.0], ra: 1.0, rb: 3.0 };
+        close(cone.distance([5.0, 6.0, 0.0]), 4.0);
+        close(cone.distance([14.0, 0.0, 0.0]), 1.0);
+        let plate = Form::Plate { a: [0.0; 3], b: [10.0, 0.0, 0.0], e: [0.0, 0.0, 5.0], ra: 1.0, rb: 1.0 };
+        close(plate.distance([5.0, 3.0, 4.0]), 2.0);
+        close(plate.distance([5.0, 0.0, 9.0]), 3.0);
+        let block = Form::Block { frame: HERE, half: [2.0, 3.0, 4.0], round: 0.0 };
+        close(block.distance([6.0, 2.0, 3.0]), 3.0);
+        close(block.distance(HERE.origin), -2.0);
+    }
+
+    #[test]
+    fn shapes_have_the_volumes_of_their_formulas() {
+        let frame = Frame { origin: [0.0; 3], ..HERE };
+        let pi = std::f32::consts::PI;
+        near(volume(&Form::Ellipsoid { frame, radii: [9.0, 6.0, 4.0] }, 12), 4.0 / 3.0 * pi * 9.0 * 6.0 * 4.0, 0.02);
+        // Its edges are rounded.
+        near(volume(&Form::Column { frame, half: [8.0, 5.0], power: 2.0, height: 6.0 }, 12), 0.97 * pi * 8.0 * 5.0 * 12.0, 0.02);
+        let shape = BodyShape { half: [12.0, 9.0, 7.0], waist: 0.0, hollow: 0.0, wedge: 0.0, flat: 0.0, lip: 0.0, lip_side: 0.0 };
+        // The back wall takes a part of the cylinder.
+        let body = volume(&Form::Body { frame, shape }, 16);
+        near(body, 0.9 * pi * 12.0 * 9.0 * 14.0, 0.06);
+        let slim = volume(&Form::Body { frame, shape: BodyShape { waist: 0.1, hollow: 1.0, ..shape } }, 16);
+        assert!(slim < 0.95 * body, "{slim} {body}");
+    }
+
+    #[test]
+    fn a_sheet_follows_its_stations() {
+        let straight = |y: f32| [0.0, 10.0, 20.0, 30.0, 40.0].map(|x| [x, y, 3.0]);
+        let stations = vec![Station { z: 0.0, points: straight(0.0) }, Station { z: 20.0, points: straight(10.0) }];
+        let sheet = Form::Sheet { frame: Frame { origin: [0.0; 3], ..HERE }, stations, top: 18.0, bottom: 2.0 };
+        assert!(sheet.distance([20.0, 5.0, 10.0]) < -2.0);
+        assert!(sheet.distance([20.0, 0.0, 10.0]) > 1.0);
+        assert!(sheet.distance([20.0, 10.0, 25.0]) > 5.0);
+    }
+
+    #[test]
+    fn a_curve_goes_through_its_points() {
+        let points = [([0.0, 0.0, 0.0], 1.0), ([10.0, 5.0, 0.0], 2.0), ([20.0, 0.0, 5.0], 3.0)];
+        let curve = curve(&points, 4);
+        assert_eq!(curve.len(), 9);
+        for (at, point) in [0, 4, 8].into_iter().zip(points) {
+            assert_eq!(curve[at], point);
+        }
+        assert!(curve.windows(2).all(|pair| length(sub(pair[1].0, pair[0].0)) < 5.0));
+    }
+}

@@ -122,3 +122,55 @@ pub(super) fn tube(points: &[(V, f32)], steps: usize) -> Vec<Part> {
     let curve = curve(points, steps);
     curve.windows(2).map(|pair| Part::new(Form::Cone { a: pair[0].0, b: pair[1].0, ra: pair[0].1, rb: pair[1].1 }, 1.0)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ball(x: f32, radius: f32, cortex: f32) -> Part {
+        let frame = Frame::turned([x, 0.0, 0.0], 0.0, 0.0, 0.0);
+        Part::new(Form::Ellipsoid { frame, radii: [radius; 3] }, cortex)
+    }
+
+    #[test]
+    fn fillets_add_between_parts_and_nothing_far_from_them() {
+        let [sharp, round] = [0.0, 4.0].map(|blend| Solid::of(vec![ball(0.0, 5.0, 1.0), ball(9.0, 5.0, 1.0)], blend));
+        let crease = [4.5, 2.5, 0.0];
+        assert!(sharp.distance(crease).0 > 0.0 && round.distance(crease).0 < 0.0);
+        let far = [-5.0, 0.0, 0.0];
+        assert!((sharp.distance(far).0 - round.distance(far).0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn cuts_keep_their_margin() {
+        let mut solid = Solid::of(vec![ball(0.0, 10.0, 1.0)], 0.0);
+        solid.cuts.push((ball(10.0, 4.0, 1.0), 2.0));
+        assert!(solid.distance([4.5, 0.0, 0.0]).0 > 0.0);
+        assert!(solid.distance([3.5, 0.0, 0.0]).0 < 0.0);
+    }
+
+    #[test]
+    fn bone_is_that_of_the_part_that_reaches_deepest() {
+        let solid = Solid::of(vec![ball(0.0, 8.0, 0.5).marrow(1.0), ball(12.0, 8.0, 2.0).marrow(0.2)], 2.0);
+        let (_, [cortex, marrow]) = solid.distance([-2.0, 0.0, 0.0]);
+        assert!((cortex - 0.5).abs() < 0.1 && (marrow - 1.0).abs() < 0.1, "{cortex} {marrow}");
+        let (_, [cortex, marrow]) = solid.distance([14.0, 0.0, 0.0]);
+        assert!((cortex - 2.0).abs() < 0.1 && (marrow - 0.2).abs() < 0.1, "{cortex} {marrow}");
+    }
+
+    #[test]
+    fn bounds_hold_the_whole_solid() {
+        let tilted = Frame::turned([3.0, 4.0, 5.0], 0.5, 0.3, 0.2);
+        let parts = vec![
+            Part::new(Form::Block { frame: tilted, half: [3.0, 9.0, 2.0], round: 1.0 }, 1.0),
+            Part::new(Form::Plate { a: [0.0; 3], b: [9.0, 2.0, 0.0], e: [0.0, 0.0, 7.0], ra: 2.0, rb: 1.0 }, 1.0),
+        ];
+        let solid = Solid::of(parts, 2.0);
+        let [low, high] = solid.bounds();
+        for at in 0..40 * 40 * 40 {
+            let p = [at % 40, at / 40 % 40, at / 1600].map(|i| i as f32 - 20.0);
+            let outside = (0..3).any(|axis| p[axis] < low[axis] || p[axis] > high[axis]);
+            assert!(!outside || solid.distance(p).0 > 0.0, "{p:?} is inside, and outside {low:?} {high:?}");
+        }
+    }
+}

@@ -69,3 +69,22 @@ impl TissueParameters {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spongy_bone_loses_density_with_age_as_the_literature_says() {
+        let people: Vec<TissueParameters> = (0..4000).map(TissueParameters::draw).collect();
+        let mean = |low: f32, high: f32| {
+            let of: Vec<f32> = people.iter().filter(|p| (low..high).contains(&p.age)).map(|p| p.spongy).collect();
+            of.iter().sum::<f32>() / of.len() as f32
+        };
+        assert!((mean(20.0, 30.0) - 226.0).abs() < 12.0, "{}", mean(20.0, 30.0));
+        assert!((mean(85.0, 92.0) - 92.0).abs() < 14.0, "{}", mean(85.0, 92.0));
+        let enhanced = people.iter().filter(|p| p.enhanced).count();
+        assert!((1250..1550).contains(&enhanced), "{enhanced}");
+        assert!(people.iter().all(|p| p.enhanced == (p.arteries > 100.0)));
+    }
+}
