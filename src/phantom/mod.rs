@@ -138,7 +138,7 @@ pub fn generate(options: &Options) -> Result<Case> {
     ];
     let geometry = Geometry { dims, ijk_to_world: Affine::from_spacing(spacing, origin), world: World::Lps };
     geometry.check()?;
-    let grid = Grid { origin: origin.map(|v| v as f32), spacing: spacing.map(|v| v as f32), dims };
+    let grid = Grid { origin: origin.map(|v| v as f32), spacing: spacing.map(|v| v as f32), dims, edge: scanner.edge_mm };
     let plane = dims[0] * dims[1];
     let mut image = try_vec(0u8, 2 * plane * dims[2], "a phantom")?;
     let mut labels = try_vec(0u8, plane * dims[2], "a phantom's labels")?;

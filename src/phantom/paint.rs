@@ -10,6 +10,8 @@ pub(super) struct Grid {
     pub(super) origin: V,
     pub(super) spacing: V,
     pub(super) dims: [usize; 3],
+    /// How wide the edges of coarse voxels are, mm.
+    pub(super) edge: f32,
 }
 
 /// Beyond what distance nerves are forgotten, mm.
@@ -64,7 +66,7 @@ impl Canvas {
             (first, last)
         };
         let ((i0, i1), (j0, j1)) = (window(0), window(1));
-        let width = (0.5 * (grid.spacing[0] + grid.spacing[1])).clamp(0.5, 1.2);
+        let width = (0.5 * (grid.spacing[0] + grid.spacing[1])).clamp(0.5, grid.edge);
         let nerve = object.label.is_some_and(|value| value >= super::labels::THECAL_SAC);
         let band = if nerve { FAR } else { width };
         // Below this depth nothing changes anymore.

@@ -29,7 +29,7 @@ impl Scan {
     /// A voxel's label is the class of most of its heights, seen at its center in the plane: what it is made of, not what
     /// it looks like.
     pub(super) fn slice(&self, k: usize, image: &mut [u8], labels: &mut [u8]) -> Result<()> {
-        let Grid { origin, spacing, dims } = self.grid;
+        let Grid { origin, spacing, dims, .. } = self.grid;
         let z = origin[2] + k as f32 * spacing[2];
         let heights: &[f32] = if spacing[2] > THICK { &[-1.0 / 3.0, 0.0, 1.0 / 3.0] } else { &[0.0] };
         let mut layers = Vec::with_capacity(heights.len());

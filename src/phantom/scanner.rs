@@ -18,6 +18,8 @@ pub struct ScannerParameters {
     pub noise_hu: f32,
     /// Width of the noise's grain, mm (standard deviation of the filter).
     pub grain_mm: f32,
+    /// How wide edges are where the voxels are coarser than the scanner's picture was: volumes that were sampled down, mm.
+    pub edge_mm: f32,
 }
 
 impl ScannerParameters {
@@ -25,7 +27,13 @@ impl ScannerParameters {
         let mut r = Stream::new(seed, "scanner");
         let sharpness = if r.chance(0.35) { r.range(0.2, 1.1) } else { 0.0 };
         let drawn = 5.0 + 24.0 * r.unit().powf(1.5) + 8.0 * sharpness;
-        ScannerParameters { fwhm_mm: r.range(0.7, 1.3), sharpness, noise_hu: noise.unwrap_or(drawn), grain_mm: r.range(0.3, 0.75) }
+        ScannerParameters {
+            fwhm_mm: r.range(0.7, 1.3),
+            sharpness,
+            noise_hu: noise.unwrap_or(drawn),
+            grain_mm: r.range(0.3, 0.75),
+            edge_mm: r.range(1.0, 2.8),
+        }
     }
 }
 
@@ -201,7 +209,7 @@ fn streaks(slice: &[f32], dims: [usize; 2], spacing: [f32; 2], seed: u64, number
 mod tests {
     use super::*;
 
-    const SOFT: ScannerParameters = ScannerParameters { fwhm_mm: 2.4, sharpness: 0.0, noise_hu: 0.0, grain_mm: 0.5 };
+    const SOFT: ScannerParameters = ScannerParameters { fwhm_mm: 2.4, sharpness: 0.0, noise_hu: 0.0, grain_mm: 0.5, edge_mm: 1.0 };
 
     /// A slice of 64 × 48 pixels of 1 mm with a disk of this value in the middle.
     fn disk(value: f32) -> Vec<f32> {

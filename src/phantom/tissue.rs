@@ -58,7 +58,7 @@ impl TissueParameters {
             nerve: draw("nerve").normal(32.0, 7.0),
             fat: draw("fat").normal(-100.0, 8.0),
             disc: draw("disc").normal(78.0, 11.0),
-            muscle: draw("muscle").normal(45.0, 12.0),
+            muscle: draw("muscle").normal(39.0, 13.0),
             enhanced,
             arteries: either("arteries", [110.0, 320.0], [42.0, 5.0]),
             veins: either("veins", [80.0, 190.0], [40.0, 5.0]),

@@ -111,7 +111,7 @@ fn nerves_are_darker_than_muscle_and_brighter_than_fat_by_what_plain_ct_shows() 
         let (mean, tissue) = (sum / count, &case.parameters.tissue);
         assert!(count > 500.0 && (0.0..55.0).contains(&mean), "seed {seed}: {mean} HU in {count} voxels");
         assert!(mean - f64::from(tissue.fat) > 70.0, "seed {seed}: {mean} against fat {}", tissue.fat);
-        assert!((-10.0..65.0).contains(&(f64::from(tissue.muscle) - mean)), "seed {seed}: {mean} against muscle {}", tissue.muscle);
+        assert!((-20.0..60.0).contains(&(f64::from(tissue.muscle) - mean)), "seed {seed}: {mean} against muscle {}", tissue.muscle);
     }
 }
 
