@@ -130,19 +130,20 @@ fn wrong_usage_exits_with_2_and_help_with_0() {
         &["bench", "--model", "m", "--size", "1,2,3", "--volume", "ct.nii"],
         &["init", "-o", "m"],
         &["evaluate", "--truth", "a", "--prediction", "b", "--labels", "bone"],
-        &["evaluate", "--truth", "a", "--prediction", "b", "--images", "c"],
+        &["phantom"],
+        &["phantom", "-o", "p", "--count", "0"],
+        &["phantom", "-o", "p", "--spacing", "1,1"],
     ];
     for arguments in wrong {
         let output = place.run(arguments);
         assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(2), ""), "{arguments:?}");
         assert!(!output.stderr.is_empty(), "{arguments:?}");
     }
-    for name in ["segment", "info", "evaluate", "init", "bench", "phantom", "demo"] {
+    for name in ["segment", "info", "evaluate", "init", "bench", "demo", "phantom"] {
         assert!(place.succeed(&[name, "--help"]).contains("Usage: spinect"), "{name}");
     }
     let help = place.succeed(&["--help"]);
-    assert!(!help.contains("query"), "{help}");
-    assert_eq!(help.contains("train "), cfg!(feature = "trainer"), "{help}");
+    assert!(["query", "train "].iter().all(|name| !help.contains(name)), "{help}");
 }
 
 #[test]
@@ -454,4 +455,31 @@ fn the_demonstration_says_twice_that_it_means_nothing() {
     let json = place.json(&["demo", "-o", "demo", "--force", "--json"]);
     assert!(json["notice"].as_str().unwrap().contains("mean nothing"));
     assert_has_keys(&json, &["labels", "windows", "timings"]);
+}
+
+#[test]
+fn phantoms_repeat_with_their_seed_and_are_pairs_of_files_of_one_name() {
+    let place = Place::new();
+    let make = ["phantom", "-o", "p", "--count", "2", "--seed", "5", "--small", "--spacing", "2,2,3", "--json"];
+    let told = place.json(&make);
+    assert_eq!(told, serde_json::from_slice::<Value>(&fs::read(place.path("p/phantoms.json")).unwrap()).unwrap());
+    assert_eq!((&told["labels"][0]["name"], &told["labels"][1]["value"]), (&"bone".into(), &2.into()));
+    for (case, seed) in told["cases"].as_array().unwrap().iter().zip([5, 6]) {
+        assert_eq!((&case["parameters"]["seed"], &case["dims"]), (&seed.into(), &serde_json::json!([64, 64, 40])));
+        assert!(case["bone_share"].as_f64().unwrap() > 0.05 && case["nerve_share"].as_f64().unwrap() > 0.002);
+        assert_has_keys(&case["parameters"], &["spine", "tissue", "torso", "scanner", "metal", "field_of_view"]);
+        let [image, label] = ["image", "label"].map(|key| place.path("p").join(case[key].as_str().unwrap()));
+        assert_eq!(image.file_name(), label.file_name());
+        let infos = [image, label].map(|path| place.json(&["info", path.to_str().unwrap(), "--json"]));
+        assert_eq!(infos[0]["affine"], infos[1]["affine"]);
+    }
+    let files = ["p/images/case-0005.nii.gz", "p/labels/case-0006.nii.gz"].map(|name| place.path(name));
+    let before = files.each_ref().map(|path| fs::read(path).unwrap());
+    let again: Vec<&str> = make.into_iter().chain(["--force"]).collect();
+    assert!(place.fail(&make[..make.len() - 1]).contains("--force"));
+    place.succeed(&again);
+    assert_eq!(before, files.map(|path| fs::read(path).unwrap()));
+    let same = place.json(&["evaluate", "--truth", "p/labels", "--prediction", "p/labels", "--json"]);
+    assert_eq!(same["labels"]["nerve"]["dice"], 1.0);
+    assert!(place.fail(&["phantom", "-o", "q", "--spacing", "50,1,1"]).contains("spacing"));
 }

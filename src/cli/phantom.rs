@@ -198,3 +198,16 @@ fn entry(name: &str, case: Case, scheme: LabelScheme) -> Entry {
         parameters: case.parameters,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spacing_is_three_numbers() {
+        assert_eq!("0.7, 0.7,1.5".parse(), Ok(Spacing([0.7, 0.7, 1.5])));
+        for wrong in ["", "1", "1,2", "1,2,3,4", "1,2,x", "1,,2,3"] {
+            assert!(wrong.parse::<Spacing>().unwrap_err().contains("three numbers"), "{wrong}");
+        }
+    }
+}

@@ -21,6 +21,7 @@ pub(super) const SACRUM: u8 = 10;
 pub(super) const HIP: [u8; 2] = [11, 12];
 pub(super) const FEMUR: [u8; 2] = [13, 14];
 pub(super) const RIBS: [u8; 2] = [15, 16];
+pub(super) const ARM: [u8; 2] = [17, 18];
 pub(super) const THECAL_SAC: u8 = FIRST_NERVE;
 /// The roots of T11 to L5 and S1 to S3, left and right, from 41 on; their ganglia 20 above.
 pub(super) const FIRST_ROOT: u8 = FIRST_NERVE + 1;
@@ -41,6 +42,8 @@ const NAMES: &[(u8, &str)] = &[
     (14, "femur right"),
     (15, "ribs left"),
     (16, "ribs right"),
+    (17, "forearm left"),
+    (18, "forearm right"),
     (40, "thecal sac"),
 ];
 
@@ -73,5 +76,32 @@ impl LabelScheme {
             (LabelScheme::Detailed, value) => value,
             (LabelScheme::Simple, value) => 1 + u8::from(value >= FIRST_NERVE),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_values_are_unique_and_in_order() {
+        let names = LabelScheme::Detailed.names();
+        assert!(names.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        let mut texts: Vec<&String> = names.iter().map(|(_, name)| name).collect();
+        texts.sort();
+        texts.dedup();
+        assert_eq!(texts.len(), names.len());
+        let of = |value| names.iter().find(|(known, _)| *known == value).map(|(_, name)| name.as_str());
+        assert_eq!(
+            (of(FIRST_ROOT), of(FIRST_ROOT + 15), of(FIRST_ROOT + GANGLION + 3)),
+            (Some("L5 root left"), Some("S1 root right"), Some("L4 ganglion right"))
+        );
+    }
+
+    #[test]
+    fn the_simple_value_is_bone_or_nerve() {
+        let simple = |value| LabelScheme::Simple.value(value);
+        assert_eq!([0, L5, SACRUM, ARM[1], THECAL_SAC, FIRST_ROOT, FIRST_ROOT + GANGLION + 19].map(simple), [0, 1, 1, 1, 2, 2, 2]);
+        assert_eq!(LabelScheme::Detailed.value(SACRUM), SACRUM);
     }
 }

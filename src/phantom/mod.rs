@@ -1,87 +1,61 @@
 //! Synthetic lumbosacral CT with true labels: anatomy drawn from the literature, voxels as a scanner makes them.
 //!
 //! [`generate`] makes a [`Case`] from [`Options`]: an image in Hounsfield units and its label map. The same options and
-//! seed give the same bits on one build.
+//! seed give the same bits on one build, for any number of threads.
+//!
+//! # The way of a case
+//!
+//! Parameters are drawn, each from a stream of its own (`random`). From them come objects, signed distances in the
+//! patient's frame (`shape`, `solid`): `torso`, `organs`, `joints`, `nerves`, `sacrum`, `pelvis`, `spine`. A slice is
+//! painted object by object (`paint`), several times if it is thick (`scan`), and exposed (`scanner`).
+//!
+//! # What the labels hold
+//!
+//! Bone is cortex and marrow of vertebrae, sacrum with coccyx, hip bones, femora, ribs and forearms, wherever they are in
+//! view, as annotators fill outlines; discs are not bone. Nerve is the thecal sac with its content, and the roots of every
+//! level in view with their ganglia, from the sac to some centimeters beyond the foramen, often within the psoas, where
+//! a plain CT hardly shows them. Metal within a bone's outline is bone, metal outside is background. A label belongs to
+//! what fills most of the voxel's height at its center; noise, blur and streaks change no label.
 
+mod additions;
+mod joints;
 mod labels;
+mod nerves;
+mod options;
+mod organs;
 mod paint;
 mod pelvis;
 mod random;
+mod sacrum;
+mod scan;
 mod scanner;
 mod scene;
 mod shape;
+mod solid;
 mod spine;
+mod tissue;
 mod torso;
 
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::error::{Error, ErrorKind, Result, try_vec};
+use crate::error::{Result, try_vec};
 use crate::geometry::{Affine, Geometry, World};
 use crate::volume::{Image, Rescale, VoxelType};
 
 pub use labels::LabelScheme;
+pub use options::{FieldOfView, Metal, Options, Region};
 pub use scanner::ScannerParameters;
 pub use spine::SpineParameters;
+pub use tissue::TissueParameters;
 pub use torso::TorsoParameters;
 
-use paint::{Canvas, Grid};
+use paint::Grid;
 use random::Stream;
+use scan::Scan;
 use scene::{Object, Texture};
 use shape::Frame;
 use spine::Spine;
-
-/// What to generate. What is `None` is drawn from the seed.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// The seed: the same options and seed give the same case.
-    pub seed: u64,
-    /// Spacing, mm: left-right, front-back, along the table.
-    pub spacing_mm: Option<[f64; 3]>,
-    /// Whether the picture is cut around the spine or shows the whole body.
-    pub region: Option<Region>,
-    /// The exact part of the body in view; `region` then does not count.
-    pub field_of_view: Option<FieldOfView>,
-    /// The values of the labels.
-    pub labels: LabelScheme,
-    /// Whether there is metal.
-    pub metal: Option<Metal>,
-    /// Standard deviation of the noise, HU.
-    pub noise_hu: Option<f32>,
-}
-
-/// What kind of picture a field of view is drawn for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Region {
-    /// Cut around the spine, anywhere from L2 to S3.
-    Spine,
-    /// The whole body with skin and table, from about S3 or the femoral heads up to L2 or the lowest ribs.
-    Body,
-}
-
-/// What part of the body is in view.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct FieldOfView {
-    /// Width and depth of the picture, mm.
-    pub size_mm: [f64; 2],
-    /// Lowest and highest slice, mm above the center of S1's upper endplate.
-    pub z_mm: [f64; 2],
-    /// The picture's center, mm left of and behind the center of S1's upper endplate.
-    pub center_mm: [f64; 2],
-}
-
-/// Metal in the body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Metal {
-    /// None.
-    None,
-    /// A hip endoprosthesis.
-    Hip,
-    /// Pedicle screws with rods.
-    Screws,
-}
 
 /// A generated case.
 #[derive(Clone, Debug)]
@@ -109,88 +83,23 @@ pub struct Parameters {
     pub metal: Metal,
     /// The spine.
     pub spine: SpineParameters,
+    /// The densities of tissues.
+    pub tissue: TissueParameters,
     /// Soft tissue.
     pub torso: TorsoParameters,
     /// The scanner.
     pub scanner: ScannerParameters,
 }
 
-impl Options {
-    /// Everything drawn from this seed.
-    pub fn new(seed: u64) -> Self {
-        Options { seed, ..Options::default() }
-    }
-
-    /// A small case that takes less than a second: L4 to S2, 128 × 128 × 80 voxels of 1 × 1 × 1.5 mm.
-    pub fn demo(seed: u64) -> Self {
-        let field_of_view = Some(FieldOfView { size_mm: [128.0, 128.0], z_mm: [-50.0, 70.0], center_mm: [0.0, 12.0] });
-        Options { seed, spacing_mm: Some([1.0, 1.0, 1.5]), field_of_view, metal: Some(Metal::None), ..Options::default() }
-    }
-
-    fn check(&self) -> Result<()> {
-        let fail = |message: String| Err(Error::new(ErrorKind::InvalidArgument, message));
-        if let Some(spacing) = self.spacing_mm
-            && spacing.iter().any(|s| !(0.2..=10.0).contains(s))
-        {
-            return fail(format!("a phantom's spacing is 0.2 to 10 mm, not {spacing:?}"));
-        }
-        if let Some(noise) = self.noise_hu
-            && !(0.0..=500.0).contains(&noise)
-        {
-            return fail(format!("a phantom's noise is 0 to 500 HU, not {noise}"));
-        }
-        if let Some(view) = self.field_of_view {
-            let [low, high] = view.z_mm;
-            if view.size_mm.iter().any(|s| !(20.0..=600.0).contains(s)) {
-                return fail(format!("a phantom's field of view is 20 to 600 mm wide and deep, not {:?}", view.size_mm));
-            }
-            if !(-260.0..=260.0).contains(&low) || !(-260.0..=260.0).contains(&high) || high - low < 10.0 {
-                return fail(format!("a phantom's slices lie between -260 and 260 mm, at least 10 mm of them, not {:?}", view.z_mm));
-            }
-            if view.center_mm.iter().any(|c| !(-200.0..=200.0).contains(c)) {
-                return fail(format!("a phantom's field of view has its center within 200 mm of S1, not at {:?}", view.center_mm));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The part in view and the spacing. Pictures of the whole body or cut around the spine; a fifth as archives keep them,
-/// sampled down to voxels of 1.5 to 3 mm.
-fn draw_view(seed: u64, region: Option<Region>) -> (FieldOfView, [f64; 3]) {
-    let mut r = Stream::new(seed, "view");
-    let mut range = |low: f32, high: f32| f64::from(r.range(low, high));
-    let drawn = if range(0.0, 1.0) < 0.45 { Region::Body } else { Region::Spine };
-    let body = region.unwrap_or(drawn) == Region::Body;
-    let view = if body {
-        let wide = range(310.0, 450.0);
-        let low = if range(0.0, 1.0) < 0.5 { range(-150.0, -110.0) } else { range(-105.0, -60.0) };
-        let size_mm = [wide, wide * range(0.7, 1.0)];
-        FieldOfView { size_mm, z_mm: [low, range(110.0, 215.0)], center_mm: [range(-12.0, 12.0), range(-45.0, 10.0)] }
-    } else {
-        let (wide, tall) = (range(110.0, 220.0), range(90.0, 200.0));
-        let low = range(-85.0, (150.0 - tall).max(-60.0) as f32);
-        let size_mm = [wide, wide * range(0.85, 1.15)];
-        FieldOfView { size_mm, z_mm: [low, low + tall], center_mm: [range(-15.0, 15.0), range(-15.0, 30.0)] }
-    };
-    let mut plane = if body { range(0.7, 1.0) } else { range(0.35, 1.0) };
-    let mut slice = if body { range(1.0, 3.0) } else { range(0.5, 3.0) };
-    if range(0.0, 1.0) < 0.22 {
-        plane = range(1.5, 3.2).min(3.0);
-        slice = if range(0.0, 1.0) < 0.6 { plane } else { range(1.5, 3.0) };
-    }
-    let [plane, slice] = [(plane * 1000.0).round() / 1000.0, (slice * 8.0).round() / 8.0];
-    (view, [plane, plane, slice])
-}
-
 /// Generates a case.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidArgument`] for options outside their limits, [`ErrorKind::OutOfMemory`].
+/// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for options outside their limits,
+/// [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory).
 pub fn generate(options: &Options) -> Result<Case> {
     options.check()?;
     let seed = options.seed;
-    let (drawn_view, drawn_spacing) = draw_view(seed, options.region);
+    let (drawn_view, drawn_spacing) = options::draw_view(seed, options.region);
     let view = options.field_of_view.unwrap_or(drawn_view);
     let spacing = options.spacing_mm.unwrap_or(drawn_spacing);
     let metal = options.metal.unwrap_or_else(|| match Stream::new(seed, "metal").unit() {
@@ -218,7 +127,6 @@ pub fn generate(options: &Options) -> Result<Case> {
     if metal == Metal::Screws {
         objects.extend(spine.screws());
     }
-    let texture = Texture::new(seed);
 
     let [dx, dy] = [0, 1].map(|axis| (view.size_mm[axis] / spacing[axis]).round().max(1.0));
     let dz = ((view.z_mm[1] - view.z_mm[0]) / spacing[2]).round().max(1.0);
@@ -230,13 +138,14 @@ pub fn generate(options: &Options) -> Result<Case> {
     ];
     let geometry = Geometry { dims, ijk_to_world: Affine::from_spacing(spacing, origin), world: World::Lps };
     geometry.check()?;
-    let grid = Grid { origin: origin.map(|v| v as f32), spacing: spacing.map(|v| v as f32), dims };
+    let grid = Grid { origin: origin.map(|v| v as f32), spacing: spacing.map(|v| v as f32), dims, edge: scanner.edge_mm };
     let plane = dims[0] * dims[1];
     let mut image = try_vec(0u8, 2 * plane * dims[2], "a phantom")?;
     let mut labels = try_vec(0u8, plane * dims[2], "a phantom's labels")?;
-    image.par_chunks_exact_mut(2 * plane).zip(labels.par_chunks_exact_mut(plane)).enumerate().for_each(|(k, (image, labels))| {
-        slice(&grid, k, &objects, &texture, &scanner, seed, options.labels, image, labels);
-    });
+    let scan = Scan { grid, objects, texture: Texture::new(seed), scanner, seed, scheme: options.labels, round: view.round };
+    // Every slice draws from its own streams: the threads do not change the bits.
+    let slices = image.par_chunks_exact_mut(2 * plane).zip(labels.par_chunks_exact_mut(plane)).enumerate();
+    slices.try_for_each(|(k, (image, labels))| scan.slice(k, image, labels))?;
     let ras = Geometry { ijk_to_world: geometry.ijk_to_world.between(World::Lps, World::Ras), world: World::Ras, ..geometry };
     let parameters = Parameters {
         seed,
@@ -245,6 +154,7 @@ pub fn generate(options: &Options) -> Result<Case> {
         labels: options.labels,
         metal,
         spine: spine.p.clone(),
+        tissue: spine.tissue.clone(),
         torso: torso.p.clone(),
         scanner,
     };
@@ -255,34 +165,5 @@ pub fn generate(options: &Options) -> Result<Case> {
     })
 }
 
-/// One slice of the image: painted at several heights, averaged, exposed.
-#[allow(clippy::too_many_arguments)]
-fn slice(
-    grid: &Grid,
-    k: usize,
-    objects: &[Object],
-    texture: &Texture,
-    scanner: &ScannerParameters,
-    seed: u64,
-    scheme: LabelScheme,
-    image: &mut [u8],
-    labels: &mut [u8],
-) {
-    let z = grid.origin[2] + k as f32 * grid.spacing[2];
-    let heights: &[f32] = if grid.spacing[2] > 1.3 { &[-1.0 / 3.0, 0.0, 1.0 / 3.0] } else { &[0.0] };
-    let layers: Vec<Canvas> = heights.iter().map(|h| Canvas::paint(grid, z + h * grid.spacing[2], objects, texture)).collect();
-    let mut hu = vec![0.0f32; grid.dims[0] * grid.dims[1]];
-    for layer in &layers {
-        hu.iter_mut().zip(&layer.hu).for_each(|(sum, value)| *sum += value / layers.len() as f32);
-    }
-    for (at, label) in labels.iter_mut().enumerate() {
-        let [a, b, c]: [u8; 3] = std::array::from_fn(|i| layers.get(i).or(layers.first()).map_or(0, |layer| layer.label[at]));
-        // The majority's class; of its members, the middle one names the structure.
-        let class = |value| LabelScheme::Simple.value(value);
-        *label = scheme.value(if class(a) == class(c) && class(a) != class(b) { a } else { b });
-    }
-    scanner::expose(&mut hu, [grid.dims[0], grid.dims[1]], [grid.spacing[0], grid.spacing[1]], scanner, seed, k as u64);
-    for (bytes, value) in image.chunks_exact_mut(2).zip(&hu) {
-        bytes.copy_from_slice(&(value.round().clamp(-1024.0, 3071.0) as i16).to_ne_bytes());
-    }
-}
+#[cfg(test)]
+mod tests;

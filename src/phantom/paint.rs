@@ -2,6 +2,7 @@
 
 use super::scene::{Object, Paint, Role, Texture};
 use super::shape::V;
+use crate::error::{Result, try_vec};
 
 /// Where the voxels of a slice lie: center of the first, spacing, count along left and posterior.
 #[derive(Clone, Copy, Debug)]
@@ -9,6 +10,8 @@ pub(super) struct Grid {
     pub(super) origin: V,
     pub(super) spacing: V,
     pub(super) dims: [usize; 3],
+    /// How wide the edges of coarse voxels are, mm.
+    pub(super) edge: f32,
 }
 
 /// Beyond what distance nerves are forgotten, mm.
@@ -33,16 +36,22 @@ fn cover(d: f32, width: f32) -> f32 {
 }
 
 impl Canvas {
-    pub(super) fn paint(grid: &Grid, z: f32, objects: &[Object], texture: &Texture) -> Canvas {
+    pub(super) fn paint(grid: &Grid, z: f32, objects: &[Object], texture: &Texture) -> Result<Canvas> {
+        const WHAT: &str = "a slice of a phantom";
         let [columns, rows, _] = grid.dims;
         let n = columns * rows;
-        let (hu, label, nerve) = (vec![-1000.0; n], vec![0; n], vec![FAR; n]);
-        let mut canvas = Canvas { hu, label, nerve, rough: vec![[0.0, 1.0]; n], cavity: vec![FAR; n] };
+        let mut canvas = Canvas {
+            hu: try_vec(-1000.0, n, WHAT)?,
+            label: try_vec(0, n, WHAT)?,
+            rough: try_vec([0.0, 1.0], n, WHAT)?,
+            nerve: try_vec(FAR, n, WHAT)?,
+            cavity: try_vec(FAR, n, WHAT)?,
+        };
         for object in objects {
             canvas.add(grid, z, object, texture);
         }
         canvas.roughen(grid, z, texture);
-        canvas
+        Ok(canvas)
     }
 
     fn add(&mut self, grid: &Grid, z: f32, object: &Object, texture: &Texture) {
@@ -57,7 +66,7 @@ impl Canvas {
             (first, last)
         };
         let ((i0, i1), (j0, j1)) = (window(0), window(1));
-        let width = (0.5 * (grid.spacing[0] + grid.spacing[1])).clamp(0.5, 1.2);
+        let width = (0.5 * (grid.spacing[0] + grid.spacing[1])).clamp(0.5, grid.edge);
         let nerve = object.label.is_some_and(|value| value >= super::labels::THECAL_SAC);
         let band = if nerve { FAR } else { width };
         // Below this depth nothing changes anymore.

@@ -3,7 +3,8 @@
 use super::labels;
 use super::random::Stream;
 use super::scene::{Object, Paint};
-use super::shape::{Form, Frame, Part, Solid, Station, V, add, curve, mix, scale, tube};
+use super::shape::{Form, Frame, Station, V, add, curve, mix, scale};
+use super::solid::{Part, Solid, tube};
 use super::spine::Spine;
 
 /// The wing of the ilium down to the roof of the acetabulum: horizontal sections of its middle surface, back to front,
@@ -13,11 +14,11 @@ const WING: [(f32, [[f32; 3]; 5]); 10] = [
     (-69.0, [[69.0, 30.0, 8.0], [75.0, 16.0, 11.0], [82.0, 0.0, 12.0], [88.0, -15.0, 11.0], [94.0, -30.0, 7.0]]),
     (-57.0, [[67.0, 32.0, 8.0], [75.0, 16.0, 9.5], [84.0, 0.0, 10.0], [92.0, -12.0, 9.0], [102.0, -26.0, 8.0]]),
     (-45.0, [[62.0, 44.0, 7.0], [72.0, 26.0, 9.0], [84.0, 9.0, 8.0], [94.0, -8.0, 7.0], [105.0, -30.0, 7.5]]),
-    (-33.0, [[50.0, 64.0, 7.0], [66.0, 38.0, 9.0], [84.0, 20.0, 6.0], [101.0, -8.0, 5.0], [114.0, -50.0, 6.0]]),
-    (-21.0, [[48.0, 72.0, 8.5], [63.0, 46.0, 9.5], [82.0, 22.0, 5.0], [104.0, 2.0, 3.2], [117.0, -48.0, 6.5]]),
-    (-9.0, [[47.0, 76.0, 9.0], [60.0, 52.0, 9.5], [80.0, 28.0, 5.5], [106.0, 8.0, 2.8], [126.0, -44.0, 6.0]]),
-    (3.0, [[49.0, 76.0, 8.5], [63.0, 50.0, 9.0], [83.0, 29.0, 5.0], [111.0, 4.0, 2.8], [131.0, -36.0, 6.5]]),
-    (15.0, [[53.0, 70.0, 7.5], [66.0, 50.0, 7.5], [84.0, 31.0, 4.5], [114.0, 8.0, 3.0], [136.0, -18.0, 7.0]]),
+    (-33.0, [[50.0, 64.0, 8.5], [66.0, 38.0, 10.0], [84.0, 20.0, 6.0], [101.0, -8.0, 5.0], [114.0, -50.0, 6.0]]),
+    (-21.0, [[48.0, 72.0, 10.0], [63.0, 46.0, 10.5], [82.0, 22.0, 5.0], [104.0, 2.0, 3.2], [117.0, -48.0, 6.5]]),
+    (-9.0, [[47.0, 76.0, 10.5], [60.0, 52.0, 10.5], [80.0, 28.0, 5.5], [106.0, 8.0, 2.8], [126.0, -44.0, 6.0]]),
+    (3.0, [[49.0, 76.0, 10.0], [63.0, 50.0, 10.0], [83.0, 29.0, 5.0], [111.0, 4.0, 2.8], [131.0, -36.0, 6.5]]),
+    (15.0, [[53.0, 70.0, 8.5], [66.0, 50.0, 8.0], [84.0, 31.0, 4.5], [114.0, 8.0, 3.0], [136.0, -18.0, 7.0]]),
     (40.0, [[64.0, 52.0, 5.5], [74.0, 43.0, 5.5], [92.0, 28.0, 5.0], [114.0, 10.0, 4.5], [128.0, -4.0, 6.0]]),
 ];
 
@@ -102,7 +103,7 @@ impl Pelvis {
                 1.0,
             ));
         }
-        vec![Object::soft(Solid::of(parts, 2.0), spine.p.muscle + 15.0, 12.0, 4.0)]
+        vec![Object::soft(Solid::of(parts, 2.0), spine.tissue.muscle + 15.0, 12.0, 4.0)]
     }
 
     pub(super) fn bones(&self, spine: &Spine) -> Vec<Object> {
@@ -111,7 +112,7 @@ impl Pelvis {
         let wings = self.wings();
         let mut r = Stream::new(self.seed, "hip bones");
         let patches = r.range(15.0, 60.0);
-        let paint = Paint::Bone { spongy: spine.p.spongy, cortex: spine.p.cortex * 1.05, rough: 0.22, patches };
+        let paint = Paint::Bone { spongy: spine.tissue.spongy, cortex: spine.tissue.cortex * 1.05, rough: 0.22, patches };
         let [wing, pubis, dome, head] = [r.range(0.15, 0.8), r.range(0.2, 0.8), r.range(0.8, 1.5), r.range(1.0, 1.7)];
         for (at, side) in [1.0f32, -1.0].into_iter().enumerate() {
             let p = |x: f32, y: f32, z: f32| sided(&self.frame, side)([x * s, y * s, z * s]);
@@ -223,7 +224,7 @@ impl Pelvis {
                 let pieces = curve(&points, 3);
                 parts.extend(pieces.windows(2).map(|pair| Part::new(Form::Plate { a: pair[0].0, b: pair[1].0, e, ra: 3.2, rb: 3.2 }, 1.1)));
             }
-            let paint = Paint::Bone { spongy: spine.p.spongy * 0.6, cortex: spine.p.cortex * 0.9, rough: 0.2, patches: 0.0 };
+            let paint = Paint::Bone { spongy: spine.tissue.spongy * 0.6, cortex: spine.tissue.cortex * 0.9, rough: 0.2, patches: 0.0 };
             out.push(Object::new(Solid::of(parts, 1.0), paint, Some(labels::RIBS[at])));
         }
         out

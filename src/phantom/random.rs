@@ -44,16 +44,13 @@ impl Stream {
         (-2.0 * a.ln()).sqrt() * (std::f32::consts::TAU * b).cos()
     }
 
-    /// So many standard normal numbers.
-    pub(super) fn normals(&mut self, n: usize) -> Vec<f32> {
-        let mut out = Vec::with_capacity(n + 1);
-        while out.len() < n {
+    /// Fills with standard normal numbers.
+    pub(super) fn fill_normal(&mut self, values: &mut [f32]) {
+        for pair in values.chunks_mut(2) {
             let (a, b) = (1.0 - self.unit(), self.unit());
             let (radius, (sin, cos)) = ((-2.0 * a.ln()).sqrt(), (std::f32::consts::TAU * b).sin_cos());
-            out.extend([radius * cos, radius * sin]);
+            pair.iter_mut().zip([radius * cos, radius * sin]).for_each(|(value, normal)| *value = normal);
         }
-        out.truncate(n);
-        out
     }
 
     /// True with this probability.
@@ -64,5 +61,40 @@ impl Stream {
     /// A whole number below `n`.
     pub(super) fn below(&mut self, n: u32) -> u32 {
         ((u64::from(self.0.next_u32()) * u64::from(n)) >> 32) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_and_number_has_its_own_stream_that_repeats() {
+        let draw = |seed, name, number| Stream::numbered(seed, name, number).unit().to_bits();
+        let first = draw(1, "noise", 0);
+        assert_eq!(first, draw(1, "noise", 0));
+        for other in [draw(2, "noise", 0), draw(1, "streaks", 0), draw(1, "noise", 1)] {
+            assert_ne!(first, other);
+        }
+    }
+
+    #[test]
+    fn numbers_have_the_moments_asked_for_and_no_outliers() {
+        let mut stream = Stream::new(3, "test");
+        let drawn: Vec<f32> = (0..20_000).map(|_| stream.normal(10.0, 2.0)).collect();
+        let mean = drawn.iter().sum::<f32>() / 20_000.0;
+        let variance = drawn.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / 20_000.0;
+        assert!((mean - 10.0).abs() < 0.05 && (variance.sqrt() - 2.0).abs() < 0.15, "{mean} {variance}");
+        assert!(drawn.iter().all(|v| (5.59..14.41).contains(v)));
+        assert!((0..1000).all(|_| stream.below(7) < 7));
+        let share = (0..20_000).filter(|_| stream.chance(0.3)).count();
+        assert!((5_700..6_300).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn filling_leaves_no_value_out() {
+        let mut values = [0.0f32; 7];
+        Stream::new(0, "test").fill_normal(&mut values);
+        assert!(values.iter().all(|value| *value != 0.0));
     }
 }

@@ -1,7 +1,8 @@
 //! What a scene is made of: objects in the order in which they are painted, each over the ones before.
 
 use super::random::Stream;
-use super::shape::{Solid, V};
+use super::shape::V;
+use super::solid::Solid;
 
 /// How an object is painted.
 #[derive(Clone, Copy, Debug)]

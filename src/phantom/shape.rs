@@ -160,18 +160,6 @@ pub(super) enum Form {
     },
 }
 
-/// A shape, what bone is like in it, and a sphere around it.
-#[derive(Clone, Debug)]
-pub(super) struct Part {
-    pub(super) form: Form,
-    /// Thickness of the cortex, mm.
-    pub(super) cortex: f32,
-    /// Density of the marrow's space against the bone's mean.
-    pub(super) marrow: f32,
-    center: V,
-    radius: f32,
-}
-
 fn radial(x: f32, y: f32, a: f32, b: f32, power: f32) -> f32 {
     let k = ((x / a).abs().powf(power) + (y / b).abs().powf(power)).powf(1.0 / power);
     if k < 1e-4 { -a.min(b) } else { (x * x + y * y).sqrt() * (1.0 - 1.0 / k) }
@@ -190,7 +178,7 @@ pub(super) fn smooth_max(a: f32, b: f32, k: f32) -> f32 {
 }
 
 impl Form {
-    fn bound(&self) -> (V, f32) {
+    pub(super) fn bound(&self) -> (V, f32) {
         match self {
             Form::Ellipsoid { frame, radii } => (frame.origin, radii[0].max(radii[1]).max(radii[2])),
             Form::Block { frame, half, .. } => (frame.origin, length(*half)),
@@ -300,115 +288,6 @@ fn sheet(q: V, stations: &[Station], top: f32, bottom: f32) -> f32 {
     smooth_max(best * 0.85, (q[2] - top).max(bottom - q[2]), 3.0)
 }
 
-impl Part {
-    pub(super) fn new(form: Form, cortex: f32) -> Self {
-        let (center, radius) = form.bound();
-        Part { form, cortex, marrow: 1.0, center, radius }
-    }
-
-    /// The same part with this density of the marrow's space.
-    pub(super) fn marrow(self, marrow: f32) -> Self {
-        Part { marrow, ..self }
-    }
-
-    /// How thick the cortex is: endplates are denser than walls.
-    fn thickness(&self, p: V) -> f32 {
-        match &self.form {
-            Form::Body { frame, shape } if dot(sub(p, frame.origin), frame.axes[2]).abs() > 0.75 * shape.half[2] => 1.7 * self.cortex,
-            _ => self.cortex,
-        }
-    }
-
-    fn nearest_possible(&self, p: V) -> f32 {
-        length(sub(p, self.center)) - self.radius
-    }
-}
-
-/// A union of parts, minus cuts that keep a margin.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Solid {
-    pub(super) parts: Vec<Part>,
-    /// Radius of the fillets between parts, mm.
-    pub(super) blend: f32,
-    /// Shapes that stay at least so many mm away.
-    pub(super) cuts: Vec<(Part, f32)>,
-    /// Whether the parts differ in what bone is like in them.
-    mixed: bool,
-}
-
-impl Solid {
-    pub(super) fn of(parts: Vec<Part>, blend: f32) -> Self {
-        let mixed = parts.iter().any(|part| part.cortex != 1.0 || part.marrow != 1.0 || matches!(part.form, Form::Body { .. }));
-        Solid { parts, blend, cuts: Vec::new(), mixed }
-    }
-
-    /// Signed distance at a point, and there the thickness of the cortex and the density of the marrow's space. Farther
-    /// away than some millimeters the distance is a lower bound.
-    pub(super) fn distance(&self, p: V) -> (f32, [f32; 2]) {
-        let mut d = 1e6f32;
-        let (mut sum, mut look) = (0.0f32, [0.0f32; 2]);
-        for part in &self.parts {
-            let bound = part.nearest_possible(p);
-            if bound > d + self.blend {
-                continue;
-            }
-            if bound > 8.0 {
-                d = d.min(bound);
-                continue;
-            }
-            let e = part.form.distance(p);
-            if self.mixed && e < 6.0 {
-                // The part that reaches deepest here decides, with a soft border.
-                let weight = (-e.max(-40.0) / 2.5).exp();
-                sum += weight;
-                look[0] += weight * part.thickness(p);
-                look[1] += weight * part.marrow;
-            }
-            let h = (self.blend - (d - e).abs()).max(0.0);
-            d = d.min(e) - if self.blend > 0.0 { 0.25 * h * h / self.blend } else { 0.0 };
-        }
-        if d < 3.0 {
-            for (cut, margin) in &self.cuts {
-                if cut.nearest_possible(p) < *margin - d {
-                    d = d.max(margin - cut.form.distance(p));
-                }
-            }
-        }
-        (d, if sum > 0.0 { look.map(|v| v / sum) } else { [1.0, 1.0] })
-    }
-
-    /// The box around the parts, low and high corner.
-    pub(super) fn bounds(&self) -> [V; 2] {
-        let mut low = [f32::MAX; 3];
-        let mut high = [f32::MIN; 3];
-        for part in &self.parts {
-            let half: V = match &part.form {
-                Form::Block { frame, half, .. } => extent(frame, *half),
-                Form::Ellipsoid { frame, radii } => extent(frame, *radii),
-                Form::Cone { a, b, ra, rb } => std::array::from_fn(|i| 0.5 * (a[i] - b[i]).abs() + ra.max(*rb)),
-                Form::Plate { a, b, e, ra, rb } => std::array::from_fn(|i| 0.5 * (a[i] - b[i]).abs() + e[i].abs() + ra.max(*rb)),
-                Form::Column { frame, half, height, .. } => extent(frame, [half[0], half[1], *height]),
-                _ => [part.radius; 3],
-            };
-            for i in 0..3 {
-                low[i] = low[i].min(part.center[i] - half[i] - 2.0);
-                high[i] = high[i].max(part.center[i] + half[i] + 2.0);
-            }
-        }
-        [low, high]
-    }
-}
-
-fn extent(frame: &Frame, half: V) -> V {
-    std::array::from_fn(|i| (0..3).map(|j| frame.axes[j][i].abs() * half[j]).sum())
-}
-
-/// A smooth curve through the points (Catmull and Rom), as cones with radii between those given.
-pub(super) fn tube(points: &[(V, f32)], steps: usize) -> Vec<Part> {
-    let curve = curve(points, steps);
-    curve.windows(2).map(|pair| Part::new(Form::Cone { a: pair[0].0, b: pair[1].0, ra: pair[0].1, rb: pair[1].1 }, 1.0)).collect()
-}
-
 /// Points on a smooth curve through the given ones.
 pub(super) fn curve(points: &[(V, f32)], steps: usize) -> Vec<(V, f32)> {
     let n = points.len();
@@ -431,4 +310,93 @@ pub(super) fn curve(points: &[(V, f32)], steps: usize) -> Vec<(V, f32)> {
 
 pub(super) fn cross(a: V, b: V) -> V {
     [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: Frame = Frame { origin: [1.0, 2.0, 3.0], axes: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]] };
+
+    fn close(found: f32, expected: f32) {
+        assert!((found - expected).abs() < 1e-3, "{found} instead of {expected}");
+    }
+
+    /// The volume (mm³) where the distance is negative, counted on a grid of half millimeters around the origin.
+    fn volume(form: &Form, reach: i32) -> f32 {
+        let step = |i: i32| (i as f32 + 0.5) * 0.5;
+        let inside = |i, j, k| form.distance([step(i), step(j), step(k)]) < 0.0;
+        let range = || -2 * reach..2 * reach;
+        let count =
+            range().flat_map(|k| range().flat_map(move |j| range().map(move |i| (i, j, k)))).filter(|&(i, j, k)| inside(i, j, k)).count();
+        count as f32 / 8.0
+    }
+
+    fn near(found: f32, expected: f32, share: f32) {
+        assert!((found / expected - 1.0).abs() < share, "{found} instead of {expected}");
+    }
+
+    #[test]
+    fn a_frame_leads_there_and_back_and_turns_as_it_says() {
+        let frame = Frame::turned([5.0, -3.0, 2.0], 0.4, -0.2, 0.7);
+        let p = [1.0, -2.0, 3.0];
+        let back = frame.local(frame.at(p));
+        back.iter().zip(p).for_each(|(found, expected)| close(*found, expected));
+        // A positive tilt leans the top forward: to negative posterior.
+        close(Frame::turned([0.0; 3], 0.3, 0.0, 0.0).axes[2][1], -(0.3f32).sin());
+        let both = frame.compose(&HERE);
+        both.at([0.0; 3]).iter().zip(frame.at(HERE.origin)).for_each(|(found, expected)| close(*found, expected));
+    }
+
+    #[test]
+    fn distances_of_simple_shapes_are_exact() {
+        let sphere = Form::Ellipsoid { frame: HERE, radii: [4.0; 3] };
+        close(sphere.distance([1.0, 2.0, 10.0]), 3.0);
+        close(sphere.distance([1.0, 4.0, 3.0]), -2.0);
+        let cone = Form::Cone { a: [0.0; 3], b: [10.0, 0.0, 0.0], ra: 1.0, rb: 3.0 };
+        close(cone.distance([5.0, 6.0, 0.0]), 4.0);
+        close(cone.distance([14.0, 0.0, 0.0]), 1.0);
+        let plate = Form::Plate { a: [0.0; 3], b: [10.0, 0.0, 0.0], e: [0.0, 0.0, 5.0], ra: 1.0, rb: 1.0 };
+        close(plate.distance([5.0, 3.0, 4.0]), 2.0);
+        close(plate.distance([5.0, 0.0, 9.0]), 3.0);
+        let block = Form::Block { frame: HERE, half: [2.0, 3.0, 4.0], round: 0.0 };
+        close(block.distance([6.0, 2.0, 3.0]), 3.0);
+        close(block.distance(HERE.origin), -2.0);
+    }
+
+    #[test]
+    fn shapes_have_the_volumes_of_their_formulas() {
+        let frame = Frame { origin: [0.0; 3], ..HERE };
+        let pi = std::f32::consts::PI;
+        near(volume(&Form::Ellipsoid { frame, radii: [9.0, 6.0, 4.0] }, 12), 4.0 / 3.0 * pi * 9.0 * 6.0 * 4.0, 0.02);
+        // Its edges are rounded.
+        near(volume(&Form::Column { frame, half: [8.0, 5.0], power: 2.0, height: 6.0 }, 12), 0.97 * pi * 8.0 * 5.0 * 12.0, 0.02);
+        let shape = BodyShape { half: [12.0, 9.0, 7.0], waist: 0.0, hollow: 0.0, wedge: 0.0, flat: 0.0, lip: 0.0, lip_side: 0.0 };
+        // The back wall takes a part of the cylinder.
+        let body = volume(&Form::Body { frame, shape }, 16);
+        near(body, 0.9 * pi * 12.0 * 9.0 * 14.0, 0.06);
+        let slim = volume(&Form::Body { frame, shape: BodyShape { waist: 0.1, hollow: 1.0, ..shape } }, 16);
+        assert!(slim < 0.95 * body, "{slim} {body}");
+    }
+
+    #[test]
+    fn a_sheet_follows_its_stations() {
+        let straight = |y: f32| [0.0, 10.0, 20.0, 30.0, 40.0].map(|x| [x, y, 3.0]);
+        let stations = vec![Station { z: 0.0, points: straight(0.0) }, Station { z: 20.0, points: straight(10.0) }];
+        let sheet = Form::Sheet { frame: Frame { origin: [0.0; 3], ..HERE }, stations, top: 18.0, bottom: 2.0 };
+        assert!(sheet.distance([20.0, 5.0, 10.0]) < -2.0);
+        assert!(sheet.distance([20.0, 0.0, 10.0]) > 1.0);
+        assert!(sheet.distance([20.0, 10.0, 25.0]) > 5.0);
+    }
+
+    #[test]
+    fn a_curve_goes_through_its_points() {
+        let points = [([0.0, 0.0, 0.0], 1.0), ([10.0, 5.0, 0.0], 2.0), ([20.0, 0.0, 5.0], 3.0)];
+        let curve = curve(&points, 4);
+        assert_eq!(curve.len(), 9);
+        for (at, point) in [0, 4, 8].into_iter().zip(points) {
+            assert_eq!(curve[at], point);
+        }
+        assert!(curve.windows(2).all(|pair| length(sub(pair[1].0, pair[0].0)) < 5.0));
+    }
 }

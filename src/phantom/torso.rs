@@ -1,28 +1,23 @@
-//! What is around the spine: skin, fat, muscle, vessels, bowel, kidneys, liver, bladder, table.
+//! What is around the spine: skin, fat, muscle, vessels, arms, the table.
+
+use std::f32::consts::TAU;
 
 use serde::Serialize;
 
 use super::pelvis::Pelvis;
 use super::random::Stream;
 use super::scene::{Object, Paint, Role};
-use super::shape::{Form, Frame, Part, Ring, Solid, Station, V, add, mix, scale, tube};
+use super::shape::{Form, Frame, Ring, Station, V, add, mix, scale};
+use super::solid::{Part, Solid, tube};
 use super::spine::Spine;
 
-/// What is drawn for the soft tissue. Lengths in mm, densities in HU.
+/// What is drawn for the soft tissue. Lengths in mm.
 #[derive(Clone, Debug, Serialize)]
 pub struct TorsoParameters {
     /// Half width and half depth at the navel.
     pub half: [f32; 2],
     /// Thickness of subcutaneous fat.
     pub fat: f32,
-    /// Blood of the aorta; above about 100: a contrast agent was given.
-    pub aorta: f32,
-    /// Blood of the veins.
-    pub veins: f32,
-    /// Kidneys.
-    pub kidney: f32,
-    /// Content of bright bowel loops.
-    pub bowel: f32,
     /// Share of fat in the muscles behind the spine, 0 to 1.
     pub atrophy: f32,
 }
@@ -30,25 +25,20 @@ pub struct TorsoParameters {
 #[derive(Clone, Debug)]
 pub(super) struct Torso {
     pub(super) p: TorsoParameters,
-    frame: Frame,
-    rings: Vec<Ring>,
-    seed: u64,
-    wall: f32,
+    pub(super) frame: Frame,
+    pub(super) rings: Vec<Ring>,
+    pub(super) seed: u64,
+    pub(super) wall: f32,
 }
 
 impl Torso {
     pub(super) fn draw(spine: &Spine, pose: &Frame) -> Self {
         let mut r = Stream::new(spine.seed, "torso");
-        let enhanced = spine.enhanced;
         let fat = 8.0 + 40.0 * r.unit().powi(2);
         let s = spine.p.size;
         let p = TorsoParameters {
             half: [(137.0 + 1.1 * fat + r.normal(0.0, 8.0)) * s, (97.0 + 0.8 * fat + r.normal(0.0, 9.0)) * s],
             fat,
-            aorta: if enhanced { r.range(110.0, 320.0) } else { r.normal(42.0, 5.0) },
-            veins: if enhanced { r.range(80.0, 190.0) } else { r.normal(40.0, 5.0) },
-            kidney: if enhanced { r.range(110.0, 230.0) } else { r.normal(32.0, 4.0) },
-            bowel: if r.chance(0.35) { r.range(100.0, 420.0) } else { r.normal(25.0, 15.0) },
             atrophy: r.unit().powi(2) * (0.4 + 0.6 * spine.p.degeneration),
         };
         let [a, b] = p.half;
@@ -88,9 +78,10 @@ impl Torso {
     pub(super) fn objects(&self, spine: &Spine, pelvis: &Pelvis) -> Vec<Object> {
         let mut out = Vec::new();
         let mut r = Stream::new(self.seed, "soft");
-        let muscle = spine.p.muscle;
-        let fat = spine.p.fat - 6.0;
+        let muscle = spine.tissue.muscle;
+        let fat = spine.tissue.fat - 6.0;
         self.table(&mut out);
+        self.arms(spine, &mut out);
         out.push(Object::soft(self.shell(0.0, 0.0), r.normal(15.0, 20.0), 10.0, 3.0));
         out.push(Object::soft(self.shell(r.range(1.5, 2.8), 0.0), fat, 7.0, 6.0));
         // Wall of the belly: a ring of muscle, thicker behind, with fat inside.
@@ -100,11 +91,41 @@ impl Torso {
         let mut organs = Vec::new();
         self.organs(spine, pelvis, &mut organs);
         out.extend(organs.into_iter().map(|organ| Object { role: Role::Organ, ..organ }));
-        self.hip_muscles(spine, pelvis, muscle, &mut out);
+        self.hip_muscles(pelvis, muscle, &mut out);
         self.vessels(spine, &mut out);
         out.extend(spine.between_processes());
         self.back_muscles(spine, muscle, &mut out);
         out
+    }
+
+    /// Forearms beside the body, of those who cannot lift their arms.
+    fn arms(&self, spine: &Spine, out: &mut Vec<Object>) {
+        let mut r = Stream::new(self.seed, "arms");
+        for (at, side) in [1.0f32, -1.0].into_iter().enumerate() {
+            if !r.chance(0.06) {
+                continue;
+            }
+            let ring = self.rings[4];
+            let x = ring.half[0] + r.range(30.0, 50.0);
+            let y = ring.center + r.range(-20.0, 50.0);
+            let point = |dx: f32, dy: f32, z: f32| self.frame.at([side * (x + dx), y + dy, z]);
+            let (elbow, wrist) = (r.range(90.0, 170.0), r.range(-130.0, -60.0));
+            let limb = |radius: f32| {
+                vec![Part::new(
+                    Form::Cone { a: point(0.0, 0.0, elbow), b: point(8.0, -10.0, wrist), ra: radius * 1.15, rb: radius * 0.7 },
+                    1.0,
+                )]
+            };
+            let size = r.range(30.0, 42.0);
+            out.push(Object::soft(Solid::of(limb(size), 0.0), spine.tissue.fat, 8.0, 5.0));
+            out.push(Object::soft(Solid::of(limb(size * r.range(0.75, 0.93)), 0.0), spine.tissue.muscle, 9.0, 4.0));
+            let bones = [-1.0f32, 1.0].map(|d| {
+                Part::new(Form::Cone { a: point(10.0 * d, 6.0 * d, elbow), b: point(8.0 + 12.0 * d, -10.0, wrist), ra: 8.5, rb: 6.5 }, 2.6)
+                    .marrow(0.2)
+            });
+            let paint = Paint::Bone { spongy: spine.tissue.spongy, cortex: spine.tissue.cortex, rough: 0.2, patches: 0.0 };
+            out.push(Object::new(Solid::of(bones.to_vec(), 0.0), paint, Some(super::labels::ARM[at])));
+        }
     }
 
     fn table(&self, out: &mut Vec<Object>) {
@@ -130,7 +151,7 @@ impl Torso {
         }
     }
 
-    fn hip_muscles(&self, spine: &Spine, pelvis: &Pelvis, muscle: f32, out: &mut Vec<Object>) {
+    fn hip_muscles(&self, pelvis: &Pelvis, muscle: f32, out: &mut Vec<Object>) {
         let mut r = Stream::new(self.seed, "hip muscles");
         let s = pelvis.size();
         let thick = r.normal(1.0, 0.12);
@@ -208,7 +229,6 @@ impl Torso {
             parts.push(Part::new(Form::Cone { a: at(50.0, -20.0, -140.0), b: at(60.0, 4.0, -280.0), ra: 26.0 * s, rb: 36.0 * s }, 1.0));
             out.push(Object::soft(Solid::of(parts, 3.0), muscle, 12.0, 5.0));
         }
-        let _ = spine;
     }
 
     fn back_muscles(&self, spine: &Spine, muscle: f32, out: &mut Vec<Object>) {
@@ -289,7 +309,7 @@ impl Torso {
                     )
                 })
                 .collect();
-            out.push(Object::soft(Solid::of(seam, 1.0), spine.p.fat + 25.0, 20.0, 3.0));
+            out.push(Object::soft(Solid::of(seam, 1.0), spine.tissue.fat + 25.0, 20.0, 3.0));
         }
     }
 
@@ -320,7 +340,7 @@ impl Torso {
             line.extend(iliac(side, 9.0).into_iter().map(|p| (p, 6.5 * s)));
             parts.extend(tube(&line, 3));
         }
-        out.push(Object::soft(Solid::of(parts, 2.0), self.p.veins, 5.0, 6.0));
+        out.push(Object::soft(Solid::of(parts, 2.0), spine.tissue.veins, 5.0, 6.0));
         let mut aorta: Vec<(V, f32)> = (2..7).rev().map(|i| (front(i, 8.0, 13.0), wide)).collect();
         let split = mix(front(1, 4.0, 14.0), front(2, 6.0, 14.0), 0.3);
         aorta.push((split, wide * 0.95));
@@ -340,7 +360,7 @@ impl Torso {
                 line.windows(2).map(|pair| Part::new(Form::Cone { a: pair[0].0, b: pair[1].0, ra: pair[0].1, rb: pair[1].1 }, 1.0)),
             );
         }
-        out.push(Object::soft(Solid::of(parts, 2.0), self.p.aorta, 5.0, 6.0));
+        out.push(Object::soft(Solid::of(parts, 2.0), spine.tissue.arteries, 5.0, 6.0));
         // Chalk in the walls.
         for &(p, radius) in &aorta {
             if calcified {
@@ -352,7 +372,7 @@ impl Torso {
         let parts: Vec<Part> = chalk
             .into_iter()
             .map(|(p, radius)| {
-                let angle = r.range(0.0, std::f32::consts::TAU);
+                let angle = r.range(0.0, TAU);
                 let at = |a: f32| add(p, [radius * a.cos(), radius * a.sin(), 0.0]);
                 Part::new(
                     Form::Plate {
@@ -369,146 +389,5 @@ impl Torso {
         if !parts.is_empty() {
             out.push(Object::soft(Solid::of(parts, 0.0), r.range(400.0, 1000.0), 100.0, 2.0));
         }
-    }
-
-    fn organs(&self, spine: &Spine, pelvis: &Pelvis, out: &mut Vec<Object>) {
-        let mut r = Stream::new(self.seed, "organs");
-        let s = spine.p.size;
-        let [a, b] = self.p.half.map(|v| v - self.p.fat - self.wall);
-        let center = self.rings[4].center;
-        let at = |x: f32, y: f32, z: f32| self.frame.at([x, y, z]);
-        let ball = |p: V, radii: V, tilt: f32, roll: f32| {
-            Part::new(
-                Form::Ellipsoid {
-                    frame: self.frame.compose(&Frame { origin: self.frame.local(p), ..Frame::turned([0.0; 3], tilt, roll, 0.0) }),
-                    radii,
-                },
-                1.0,
-            )
-        };
-        // Colon: up on the right, across, down on the left; and rectum.
-        let mut loops: Vec<(Vec<(V, f32)>, bool)> = Vec::new();
-        let big = |r: &mut Stream| r.range(14.0, 25.0);
-        for side in [1.0f32, -1.0] {
-            let line = (0..7)
-                .map(|i| {
-                    (
-                        at(
-                            side * (0.80 * a + r.normal(0.0, 5.0)),
-                            center + (0.15 - 0.05 * i as f32) * b + r.normal(0.0, 6.0),
-                            -30.0 + 30.0 * i as f32,
-                        ),
-                        big(&mut r),
-                    )
-                })
-                .collect();
-            loops.push((line, true));
-        }
-        let z = r.normal(80.0, 40.0);
-        loops.push((
-            (0..8)
-                .map(|i| {
-                    (at((i as f32 / 3.5 - 1.0) * 0.75 * a, center - 0.72 * b + r.normal(0.0, 6.0), z + r.normal(0.0, 14.0)), big(&mut r))
-                })
-                .collect(),
-            true,
-        ));
-        let q = &spine.sacral;
-        loops.push(([2usize, 3, 4].map(|i| (q[i].0.at([r.normal(0.0, 4.0), -q[i].1[1] - 24.0, 0.0]), r.range(11.0, 20.0))).to_vec(), true));
-        // Small bowel: loops in the middle.
-        for _ in 0..14 + r.below(26) {
-            let (x, y, z) = (r.range(-0.62, 0.62) * a, center + r.range(-0.75, 0.0) * b, r.range(-70.0, 150.0));
-            let mut p = [x, y, z];
-            let mut line = Vec::new();
-            for _ in 0..4 {
-                line.push((at(p[0], p[1], p[2]), r.range(8.0, 15.0)));
-                p = add(p, [r.normal(0.0, 22.0), r.normal(0.0, 14.0), r.normal(0.0, 16.0)]);
-            }
-            loops.push((line, false));
-        }
-        for (line, colon) in loops {
-            let bright = r.chance(0.5);
-            let paint = Paint::Bowel {
-                wall: r.normal(40.0, 6.0),
-                content: if bright { self.p.bowel } else { r.normal(22.0, 14.0) },
-                gas: if colon {
-                    r.range(0.0, 0.8)
-                } else if r.chance(0.2) {
-                    r.range(0.1, 0.7)
-                } else {
-                    0.0
-                },
-                bubbles: colon && r.chance(0.55),
-                thick: r.range(1.5, 3.0),
-            };
-            out.push(Object::new(Solid::of(tube(&line, 3), 2.0), paint, None));
-        }
-        // Strands and vessels of the mesentery.
-        let strands = (0..60)
-            .map(|_| {
-                let p = at(r.range(-0.6, 0.6) * a, center + r.range(-0.6, 0.3) * b, r.range(-80.0, 180.0));
-                Part::new(
-                    Form::Cone {
-                        a: p,
-                        b: add(p, [r.normal(0.0, 14.0), r.normal(0.0, 14.0), r.normal(0.0, 14.0)]),
-                        ra: r.range(0.8, 3.0),
-                        rb: r.range(0.8, 2.5),
-                    },
-                    1.0,
-                )
-            })
-            .collect();
-        out.push(Object::soft(Solid::of(strands, 0.0), 0.5 * (self.p.aorta + 40.0).min(150.0), 10.0, 3.0));
-        // The lungs' lowest parts, thin around liver and spleen.
-        let base = r.normal(185.0, 18.0);
-        let lungs =
-            [1.0f32, -1.0].map(|side| ball(at(side * 0.52 * a, center + 0.12 * b, base + 75.0), [0.47 * a, 0.9 * b, 90.0], 0.15, 0.0));
-        out.push(Object::soft(Solid::of(lungs.to_vec(), 0.0), -840.0, 40.0, 5.0));
-        // Liver on the right, spleen on the left.
-        let liver = vec![
-            ball(at(-0.46 * a, center - 0.02 * b, r.normal(195.0, 22.0)), [0.50 * a, 0.86 * b, 95.0 * s], 0.0, 0.3),
-            ball(at(0.05 * a, center - 0.35 * b, 215.0), [0.5 * a, 0.5 * b, 48.0 * s], 0.0, 0.0),
-        ];
-        out.push(Object::soft(
-            Solid::of(liver, 0.0),
-            if self.p.aorta > 100.0 { r.range(90.0, 130.0) } else { r.normal(55.0, 8.0) },
-            6.0,
-            6.0,
-        ));
-        let spleen = vec![ball(at(0.75 * a, center + 0.4 * b, r.normal(200.0, 15.0)), [26.0, 42.0, 50.0], 0.0, -0.3)];
-        out.push(Object::soft(Solid::of(spleen, 0.0), if self.p.aorta > 100.0 { r.range(90.0, 140.0) } else { 48.0 }, 6.0, 6.0));
-        // Kidneys with a fatty sinus, and stones in some.
-        for side in [1.0f32, -1.0] {
-            let l = &spine.levels[3];
-            let p = l.frame.at([side * 62.0 * s, l.half[1] + 2.0, r.normal(22.0, 12.0)]);
-            let radii = [26.0 * s, 24.0 * s, 52.0 * s].map(|v| v * r.normal(1.0, 0.06));
-            out.push(Object::soft(Solid::of(vec![ball(p, radii, 0.1, side * -0.2)], 0.0), self.p.kidney, 8.0, 5.0));
-            let inner = add(p, [-side * 10.0, -2.0, 0.0]);
-            out.push(Object::soft(Solid::of(vec![ball(inner, [13.0, 9.0, 26.0], 0.1, side * -0.2)], 0.0), -50.0, 60.0, 6.0));
-            if r.chance(0.3) {
-                let pelvis_hu = if self.p.aorta > 100.0 { r.range(200.0, 900.0) } else { r.range(300.0, 1200.0) };
-                let stones = (0..3)
-                    .map(|_| {
-                        let size = r.range(1.5, 4.5);
-                        ball(
-                            add(inner, [r.normal(0.0, 6.0), r.normal(0.0, 5.0), r.normal(0.0, 16.0)]),
-                            [size, size * 1.2, size * 1.4],
-                            0.0,
-                            0.0,
-                        )
-                    })
-                    .collect();
-                out.push(Object::soft(Solid::of(stones, 0.0), pelvis_hu, 50.0, 3.0));
-            }
-        }
-        // Bladder.
-        let p = pelvis.frame().at([0.0, -18.0, -96.0]);
-        let full = r.range(0.5, 1.1);
-        out.push(Object::soft(
-            Solid::of(vec![ball(p, [46.0 * full, 38.0 * full, 38.0 * full], 0.0, 0.0)], 0.0),
-            if self.p.aorta > 100.0 && r.chance(0.3) { r.range(50.0, 400.0) } else { 8.0 },
-            3.0,
-            6.0,
-        ));
     }
 }
