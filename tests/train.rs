@@ -62,6 +62,10 @@ fn phantoms_are_trained_on_tested_and_reported() {
     let json: serde_json::Value =
         serde_json::from_str(&succeed(folder, &train(&["-o", "folds", "--cross-validate", "--json"]))).expect("JSON");
     assert_eq!((json["finished"].as_bool(), json["outcome"]["cases"].as_array().map(Vec::len)), (Some(true), Some(5)));
+    // Folds that go on need the options that they began with; a run that goes on has them.
+    assert!(fail(folder, &["train", "--data", "phantoms", "-o", "folds", "--cross-validate", "--resume"]).contains("other options"));
+    succeed(folder, &train(&["-o", "folds", "--cross-validate", "--resume"]));
+    assert!(fail(folder, &train(&["-o", "run", "--resume"])).contains("leave yours out"));
     assert!((0..5).all(|fold| folder.join(format!("folds/fold-{fold}/report/index.html")).is_file()));
     assert!(folder.join("folds/report/index.html").is_file());
 }

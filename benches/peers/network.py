@@ -37,7 +37,7 @@ def stage(inputs, outputs, first_normalized=False):
 
 
 class UNet3d(nn.Module):
-    """[N, 1, D, H, W] whitened intensities to [N, classes, D, H, W] probabilities."""
+    """[N, 1, D, H, W] whitened intensities to [N, classes, D, H, W] probabilities; `logits` are before the softmax."""
 
     def __init__(self, channels=(32, 64, 128, 256, 512), classes=3):
         super().__init__()
@@ -49,14 +49,17 @@ class UNet3d(nn.Module):
         self.decoder = nn.ModuleList(stage(2 * fine, fine) for fine, _ in fine_and_coarse)
         self.head = nn.Conv3d(channels[0], classes, 1)
 
-    def forward(self, x):
+    def logits(self, x):
         skips = []
         for level, encoder in enumerate(self.encoder):
             x = encoder(F.max_pool3d(x, 2) if level else x)
             skips.append(x)
         for level in reversed(range(len(self.decoder))):
             x = self.decoder[level](torch.cat([skips[level], self.upsample[level](x)], dim=1))
-        return torch.softmax(self.head(x), dim=1)
+        return self.head(x)
+
+    def forward(self, x):
+        return torch.softmax(self.logits(x), dim=1)
 
     def file_tensors(self):
         """What a model file holds: everything but PyTorch's own step counters."""

@@ -14,47 +14,13 @@ import time
 import torch
 from torch import nn
 
-
-class Block(nn.Sequential):
-    """Two convolutions; batch normalization behind the second, and behind the first where `first` says so."""
-
-    def __init__(self, inputs, outputs, first=False):
-        layers = [nn.Conv3d(inputs, outputs, 3, padding=1)]
-        if first:
-            layers.append(nn.BatchNorm3d(outputs, eps=1e-3, momentum=0.01))
-        layers += [nn.ReLU(inplace=True), nn.Conv3d(outputs, outputs, 3, padding=1)]
-        layers += [nn.BatchNorm3d(outputs, eps=1e-3, momentum=0.01), nn.ReLU(inplace=True)]
-        super().__init__(*layers)
-
-
-class UNet(nn.Module):
-    def __init__(self, channels, classes=3):
-        super().__init__()
-        inputs = [1, *channels[:-1]]
-        self.encoder = nn.ModuleList(Block(i, o, first=level == 0) for level, (i, o) in enumerate(zip(inputs, channels)))
-        pairs = list(zip(channels[:-1], channels[1:]))
-        self.up = nn.ModuleList(nn.ConvTranspose3d(coarse, fine, 2, stride=2) for fine, coarse in pairs)
-        self.decoder = nn.ModuleList(Block(2 * fine, fine) for fine, _ in pairs)
-        self.head = nn.Conv3d(channels[0], classes, 1)
-
-    def forward(self, x):
-        skips = []
-        for level, block in enumerate(self.encoder):
-            x = block(x)
-            if level + 1 < len(self.encoder):
-                skips.append(x)
-                x = nn.functional.max_pool3d(x, 2)
-        for level in reversed(range(len(skips))):
-            x = self.decoder[level](torch.cat([skips[level], self.up[level](x)], 1))
-        return self.head(x)
+from network import PAPER_PARAMETERS, UNet3d
 
 
 def torch_step(arguments, channels):
     torch.set_num_threads(arguments.threads)
-    network = UNet(channels).train()
-    assert channels != [32, 64, 128, 256, 512] or sum(p.numel() for p in network.parameters()) + 2 * sum(
-        m.num_features for m in network.modules() if isinstance(m, nn.BatchNorm3d)
-    ) == 22_581_411
+    network = UNet3d(channels).train()
+    assert channels != [32, 64, 128, 256, 512] or network.parameter_count() == PAPER_PARAMETERS
     optimizer = torch.optim.SGD(network.parameters(), lr=5e-4)
     loss = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 1.0, 20.0]))
     x, classes = torch.randn(4, 1, 32, 64, 64), torch.randint(0, 3, (4, 32, 64, 64))
@@ -62,7 +28,7 @@ def torch_step(arguments, channels):
     def step():
         started = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        loss(network(x), classes).backward()
+        loss(network.logits(x), classes).backward()
         optimizer.step()
         return time.perf_counter() - started
 

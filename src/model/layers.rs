@@ -50,6 +50,13 @@ pub enum TensorRole {
     RunningVariance,
 }
 
+impl TensorRole {
+    /// Whether gradients change it; running statistics follow the batches instead.
+    pub fn is_learned(self) -> bool {
+        !matches!(self, TensorRole::RunningMean | TensorRole::RunningVariance)
+    }
+}
+
 /// A tensor that a configuration expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpec {

@@ -25,6 +25,7 @@ tr.summary > * { background: #f2f4f7; }\n\
 tr.first > * { border-top: 2px solid #888; }\n\
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1rem; }\n\
 dt { color: #555; } dd { margin: 0; overflow-wrap: anywhere; }\n\
+@media print { .scroll { overflow: visible; } .scroll table { font-size: 75%; } }\n\
 @media (max-width: 36rem) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; } }\n\
 figure { margin: 1rem 0; }\n\
 figure svg, figure img { display: block; max-width: 100%; height: auto; }\n\

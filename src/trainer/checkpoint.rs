@@ -43,6 +43,8 @@ pub struct Head {
     pub options: Options,
     /// Iterations that are done.
     pub iteration: u64,
+    /// Whether the validation after the last iteration is still to be done.
+    pub validation_due: bool,
     /// The best validation so far.
     pub best: Option<Best>,
     /// Voxels of every class in the training cases.
@@ -54,7 +56,7 @@ pub struct Head {
 impl Head {
     /// The head of a checkpoint of this version.
     pub(super) fn new(config: Config, options: Options, class_voxels: Vec<u64>, split: [Vec<String>; 3]) -> Head {
-        Head { version: VERSION, config, options, iteration: 0, best: None, class_voxels, split }
+        Head { version: VERSION, config, options, iteration: 0, validation_due: false, best: None, class_voxels, split }
     }
 }
 

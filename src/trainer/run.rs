@@ -207,19 +207,30 @@ impl Trainer {
         };
         let mut batches = Batches::start(&self.dataset, &self.split.train, &sampling, self.head.iteration, 1)?;
         let mut written = self.head.iteration;
-        while self.head.iteration < self.head.options.iterations() {
-            if cancel.is_some_and(Cancel::is_set) {
-                self.stop(written)?;
-                return Ok(false);
+        while !self.is_done() || self.head.validation_due {
+            let mut stop = false;
+            if !self.head.validation_due {
+                if cancel.is_some_and(Cancel::is_set) {
+                    self.stop(written)?;
+                    return Ok(false);
+                }
+                let record = self.step(&mut batches)?;
+                stop |= observer(&Event::Record(&record))?.is_break();
+                self.head.validation_due = self.head.iteration.is_multiple_of(self.head.options.validate_every) || self.is_done();
             }
-            let record = self.step(&mut batches)?;
-            let mut stop = observer(&Event::Record(&record))?.is_break();
-            if self.head.iteration.is_multiple_of(self.head.options.validate_every) || self.is_done() {
+            if self.head.validation_due {
                 match self.validate(cancel) {
-                    Ok(Some(record)) => stop |= observer(&Event::Record(&record))?.is_break(),
-                    Ok(None) => {}
-                    // The step stands; its validation is made up for when the run is resumed from the checkpoint before.
-                    Err(error) if error.kind() == ErrorKind::Cancelled => return Ok(false),
+                    Ok(record) => {
+                        self.head.validation_due = false;
+                        if let Some(record) = record {
+                            stop |= observer(&Event::Record(&record))?.is_break();
+                        }
+                    }
+                    // The step stands; a run that is resumed begins with its validation.
+                    Err(error) if error.kind() == ErrorKind::Cancelled => {
+                        self.write_checkpoint()?;
+                        return Ok(false);
+                    }
                     Err(error) => return Err(error),
                 }
             }

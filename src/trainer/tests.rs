@@ -209,6 +209,46 @@ fn a_request_to_stop_leaves_a_checkpoint() {
 }
 
 #[test]
+fn a_validation_that_was_interrupted_is_made_up_for() {
+    let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    trainer(whole.path(), options()).run(None, &mut |_| Ok(ControlFlow::Continue(()))).unwrap();
+    // The validation after step 5 hears the request; so would the last one.
+    for last in [5, 12] {
+        let cancel = Cancel::new();
+        let path = broken.path().join(Trainer::CHECKPOINT);
+        let mut interrupted = match Checkpoint::read(&path) {
+            Ok(checkpoint) => Trainer::resume(balls(6), checkpoint, broken.path(), 2).unwrap(),
+            Err(_) => trainer(broken.path(), options()),
+        };
+        let finished = interrupted.run(Some(&cancel), &mut |event| {
+            if matches!(event, Event::Record(Record::Iteration { iteration, .. }) if *iteration == last) {
+                cancel.set();
+            }
+            Ok(ControlFlow::Continue(()))
+        });
+        assert!(!finished.unwrap());
+        let head = Checkpoint::read(&path).unwrap().head;
+        assert_eq!((head.iteration, head.validation_due), (last, true));
+    }
+    let checkpoint = Checkpoint::read(&broken.path().join(Trainer::CHECKPOINT)).unwrap();
+    let mut validated = 0;
+    let count = |event: &Event<'_>| u64::from(matches!(event, Event::Record(Record::Validation { .. })));
+    let mut resumed = Trainer::resume(balls(6), checkpoint, broken.path(), 2).unwrap();
+    assert!(
+        resumed
+            .run(None, &mut |event| {
+                validated += count(event);
+                Ok(ControlFlow::Continue(()))
+            })
+            .unwrap()
+    );
+    assert_eq!(validated, 1);
+    for name in [Trainer::CHECKPOINT, Trainer::BEST, Trainer::LAST] {
+        assert!(file(whole.path(), name) == file(broken.path(), name), "{name}");
+    }
+}
+
+#[test]
 fn fine_tuning_begins_with_the_models_weights_and_whitening() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = trainer(folder.path(), options());

@@ -33,9 +33,9 @@ pub(super) struct Arguments {
     /// The folder of the run; made if it is missing
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// What the other options change
-    #[arg(long, value_enum, default_value_t)]
-    preset: Preset,
+    /// What the other options change [default: recommended]
+    #[arg(long, value_enum)]
+    preset: Option<Preset>,
     /// Options as JSON, in place of the preset's; keys that are left out are the paper's
     #[arg(long, value_name = "FILE.json", conflicts_with = "preset")]
     options: Option<PathBuf>,
@@ -54,8 +54,8 @@ pub(super) struct Arguments {
     /// Train and test all five folds, each in a folder of its own
     #[arg(long)]
     cross_validate: bool,
-    /// Go on from the checkpoint in DIR
-    #[arg(long, conflicts_with_all = ["model", "channels", "options", "preset"])]
+    /// Go on from the checkpoint in DIR, with its options. With --cross-validate, give the options again: folds may not have begun
+    #[arg(long)]
     resume: bool,
     /// Epochs
     #[arg(long, value_name = "N")]
@@ -97,10 +97,9 @@ pub(super) struct Arguments {
     force: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum Preset {
     /// What learns faster: AdamW, a rate that rises and falls, cross entropy with Dice
-    #[default]
     Recommended,
     /// The paper's: plain gradient descent for 100 epochs, weights 1 : 1 : 20, later 1 : 1 : 2
     Paper,
@@ -166,13 +165,17 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<String> {
 
 /// The options of the run, from the preset or the file, with what the command line changes.
 fn options(arguments: &Arguments) -> Result<Options> {
+    if arguments.resume && !arguments.cross_validate && arguments.decides_something() {
+        let message = "--resume goes on with the model, the split and the options of its checkpoint: leave yours out";
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    }
     let mut options = match (&arguments.options, arguments.preset) {
         (Some(path), _) => {
             let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", &error))?;
             serde_json::from_str(&text).map_err(|error| Error::new(ErrorKind::InvalidArgument, format!("{}: {error}", path.display())))?
         }
-        (None, Preset::Paper) => Options::paper(),
-        (None, Preset::Recommended) => Options::recommended(),
+        (None, Some(Preset::Paper)) => Options::paper(),
+        (None, Some(Preset::Recommended) | None) => Options::recommended(),
     };
     options.epochs = arguments.epochs.unwrap_or(options.epochs);
     options.epoch = arguments.iterations_per_epoch.unwrap_or(options.epoch);
@@ -217,6 +220,24 @@ fn dataset(arguments: &Arguments, console: &Console) -> Result<Dataset> {
     findings.check().map(|()| dataset)
 }
 
+impl Arguments {
+    /// Whether anything is asked for that a checkpoint decides.
+    fn decides_something(&self) -> bool {
+        let Arguments { preset, options, channels, model, fold, epochs, iterations_per_epoch, batch, learning_rate, seed, name, .. } = self;
+        preset.is_some()
+            || options.is_some()
+            || channels.is_some()
+            || model.is_some()
+            || fold.is_some()
+            || epochs.is_some()
+            || iterations_per_epoch.is_some()
+            || batch.is_some()
+            || learning_rate.is_some()
+            || seed.is_some()
+            || name.is_some()
+    }
+}
+
 /// What every fold shares.
 struct Training<'a> {
     arguments: &'a Arguments,
@@ -259,7 +280,12 @@ impl Training<'_> {
         let checkpoint = folder.join(Trainer::CHECKPOINT);
         // A fold whose turn had not come begins.
         if arguments.resume && (checkpoint.exists() || !arguments.cross_validate) {
-            return Trainer::resume(Arc::clone(dataset), Checkpoint::read(&checkpoint)?, folder, *threads);
+            let begun = Checkpoint::read(&checkpoint)?;
+            if arguments.cross_validate && begun.head.options != *options {
+                let message = format!("{} was begun with other options: give those that stand in its run.json", folder.display());
+                return Err(Error::new(ErrorKind::InvalidArgument, message));
+            }
+            return Trainer::resume(Arc::clone(dataset), begun, folder, *threads);
         }
         let split = dataset.split(options.seed, fold)?;
         if let Some(model) = &arguments.model {

@@ -80,13 +80,13 @@ pub type PieceOfPair<'a, A, B> = dyn Fn(usize, &mut [A], &mut [B]) + Sync + 'a;
 #[cfg(feature = "trainer")]
 impl Executor<'_> {
     /// Calls `piece` with every chunk of `a` and the chunk of `b` with the same number, each once, in any order and on any of
-    /// the threads. A length of 0: empty chunks.
+    /// the threads. A `b_length` of 0: nothing of `b`.
     ///
     /// # Errors
     /// Whatever `check` returns; then pieces are missing.
     ///
     /// # Panics
-    /// If `a` does not consist of whole chunks, or `b` has fewer.
+    /// If `a_length` is 0, `a` does not consist of whole chunks, or `b` has fewer.
     pub fn each_pair<A: Send, B: Send>(
         &self,
         a: &mut [A],

@@ -1,7 +1,7 @@
 //! The numbers that training changes.
 
 use crate::error::{Error, ErrorKind, Result, try_reserve, try_vec};
-use crate::model::{Config, Model, Tensor, TensorRole, TensorSpec};
+use crate::model::{Config, Model, Tensor, TensorSpec};
 
 /// Every tensor of a model, in the order of [`Config::tensors`].
 #[derive(Clone, Debug, PartialEq)]
@@ -67,13 +67,6 @@ impl Parameters {
     /// [`ErrorKind::OutOfMemory`].
     pub fn zeros(&self) -> Result<Vec<Vec<f32>>> {
         self.values.iter().map(|values| try_vec(0.0, values.len(), "a gradient")).collect()
-    }
-}
-
-impl TensorRole {
-    /// Whether gradients change it; running statistics follow the batches instead.
-    pub fn is_learned(self) -> bool {
-        !matches!(self, TensorRole::RunningMean | TensorRole::RunningVariance)
     }
 }
 
