@@ -139,7 +139,7 @@ fn wrong_usage_exits_with_2_and_help_with_0() {
         assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(2), ""), "{arguments:?}");
         assert!(!output.stderr.is_empty(), "{arguments:?}");
     }
-    for name in ["segment", "info", "evaluate", "init", "bench", "demo", "phantom"] {
+    for name in ["segment", "info", "evaluate", "init", "convert", "bench", "demo", "phantom"] {
         assert!(place.succeed(&[name, "--help"]).contains("Usage: spinect"), "{name}");
     }
     let help = place.succeed(&["--help"]);
@@ -456,6 +456,28 @@ fn the_demonstration_says_twice_that_it_means_nothing() {
     let json = place.json(&["demo", "-o", "demo", "--force", "--json"]);
     assert!(json["notice"].as_str().unwrap().contains("mean nothing"));
     assert_has_keys(&json, &["labels", "windows", "timings"]);
+}
+
+#[test]
+fn a_model_is_written_again_in_half_the_bytes_renamed_and_described() {
+    let place = Place::new();
+    place.succeed(&["init", "--preset", "spinect", "--channels", "2,4", "-o", "whole.safetensors"]);
+    let convert = ["convert", "whole.safetensors", "--weights", "f16", "-o", "half.safetensors", "--name", "halved"];
+    let told = place.succeed(&[&convert[..], &["--provenance", "trained_on=nobody"]].concat());
+    assert!(told.contains("half.safetensors") && told.contains("sha256"), "{told}");
+    let [whole, half] = ["whole.safetensors", "half.safetensors"].map(|name| place.path(name));
+    let bytes = [&whole, &half].map(|path| fs::metadata(path).unwrap().len());
+    assert!(bytes[1] * 10 < bytes[0] * 6 + 20_000, "{bytes:?}");
+    let models = [whole, half].map(|path| spinect::model::Model::from_file(&path).unwrap());
+    assert_eq!((models[1].config().name.as_str(), &models[1].config().provenance["trained_on"]), ("halved", &"nobody".into()));
+    for (name, tensor) in models[0].tensors() {
+        let rounded = &models[1].tensor(name).unwrap().data;
+        assert!(tensor.data.iter().zip(rounded).all(|(a, b)| (a - b).abs() <= a.abs() / 2048.0 + 1e-7), "{name}");
+    }
+    assert!(place.fail(&convert).contains("--force"));
+    let clinical = place.run(&["convert", "whole.safetensors", "-o", "x.safetensors", "--provenance", "clinical=true"]);
+    assert_eq!(clinical.status.code(), Some(2));
+    assert!(text(&clinical.stderr).contains("not made clinical"));
 }
 
 #[test]

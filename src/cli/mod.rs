@@ -12,6 +12,7 @@ use console::{Console, plain};
 mod arguments;
 mod bench;
 mod console;
+mod convert;
 mod demo;
 mod distribution;
 mod evaluate;
@@ -43,6 +44,7 @@ enum Command {
     Info(info::Arguments),
     Evaluate(evaluate::Arguments),
     Init(init::Arguments),
+    Convert(convert::Arguments),
     Bench(bench::Arguments),
     #[cfg(feature = "trainer")]
     Train(train::Arguments),
@@ -92,7 +94,7 @@ impl Command {
             Command::Segment(arguments) => arguments.json,
             Command::Info(arguments) => arguments.json,
             Command::Evaluate(arguments) => arguments.json,
-            Command::Init(_) => false,
+            Command::Init(_) | Command::Convert(_) => false,
             Command::Bench(arguments) => arguments.json,
             #[cfg(feature = "trainer")]
             Command::Train(arguments) => arguments.json,
@@ -107,6 +109,7 @@ impl Command {
             Command::Info(arguments) => info::run(arguments, console),
             Command::Evaluate(arguments) => evaluate::run(arguments, console),
             Command::Init(arguments) => init::run(arguments, console),
+            Command::Convert(arguments) => convert::run(arguments, console),
             Command::Bench(arguments) => bench::run(arguments, console),
             #[cfg(feature = "trainer")]
             Command::Train(arguments) => train::run(arguments, console),
