@@ -30,6 +30,9 @@ pub(super) struct Arguments {
     /// Spacing in mm: left-right, front-back, along the table [default: drawn for each case]
     #[arg(long, value_name = "X,Y,Z")]
     spacing: Option<Spacing>,
+    /// Voxels of 1.5 to 3 mm, as archives keep scans that were sampled down [default: a scanner's, 0.35 to 1 mm in the plane]
+    #[arg(long, conflicts_with_all = ["spacing", "small"])]
+    sampled_down: bool,
     /// What is in view [default: drawn for each case]
     #[arg(long, value_enum)]
     view: Option<View>,
@@ -156,7 +159,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<String> {
         let base = if arguments.small { Options::demo(seed) } else { Options::new(seed) };
         let spacing_mm = arguments.spacing.map(|spacing| spacing.0).or(base.spacing_mm);
         let (region, metal) = (arguments.view.map(Region::from), arguments.metal.map(Metal::from).or(base.metal));
-        let options = Options { spacing_mm, region, metal, labels: scheme, ..base };
+        let options = Options { spacing_mm, sampled_down: arguments.sampled_down, region, metal, labels: scheme, ..base };
         let case = generate(&options)?;
         let [image, label] = folders.each_ref().map(|folder| folder.join(name));
         io::write_image(&case.image.view(), &image)?;

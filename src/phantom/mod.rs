@@ -99,7 +99,7 @@ pub struct Parameters {
 pub fn generate(options: &Options) -> Result<Case> {
     options.check()?;
     let seed = options.seed;
-    let (drawn_view, drawn_spacing) = options::draw_view(seed, options.region);
+    let (drawn_view, drawn_spacing) = options::draw_view(seed, options.region, options.sampled_down);
     let view = options.field_of_view.unwrap_or(drawn_view);
     let spacing = options.spacing_mm.unwrap_or(drawn_spacing);
     let metal = options.metal.unwrap_or_else(|| match Stream::new(seed, "metal").unit() {

@@ -11,8 +11,11 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Options {
     /// The seed: the same options and seed give the same case.
     pub seed: u64,
-    /// Spacing, mm: left-right, front-back, along the table.
+    /// Spacing, mm: left-right, front-back, along the table. Drawn, it is a scanner's: 0.35 to 1 mm in the plane, slices of
+    /// 0.5 to 3 mm.
     pub spacing_mm: Option<[f64; 3]>,
+    /// Where the spacing is drawn: voxels of 1.5 to 3 mm, as archives keep scans that were sampled down.
+    pub sampled_down: bool,
     /// Whether the picture is cut around the spine or shows the whole body.
     pub region: Option<Region>,
     /// The exact part of the body in view; `region` then does not count.
@@ -100,9 +103,8 @@ impl Options {
     }
 }
 
-/// The part in view and the spacing. Pictures of the whole body or cut around the spine; a fifth as archives keep them,
-/// sampled down to voxels of 1.5 to 3 mm.
-pub(super) fn draw_view(seed: u64, region: Option<Region>) -> (FieldOfView, [f64; 3]) {
+/// The part in view and the spacing. Pictures of the whole body or cut around the spine.
+pub(super) fn draw_view(seed: u64, region: Option<Region>, sampled_down: bool) -> (FieldOfView, [f64; 3]) {
     let mut r = Stream::new(seed, "view");
     let mut range = |low: f32, high: f32| f64::from(r.range(low, high));
     let drawn = if range(0.0, 1.0) < 0.45 { Region::Body } else { Region::Spine };
@@ -125,7 +127,7 @@ pub(super) fn draw_view(seed: u64, region: Option<Region>) -> (FieldOfView, [f64
     };
     let mut plane = if body { range(0.7, 1.0) } else { range(0.35, 1.0) };
     let mut slice = if body { range(1.0, 3.0) } else { range(0.5, 3.0) };
-    if range(0.0, 1.0) < 0.22 {
+    if sampled_down {
         plane = range(1.5, 3.2).min(3.0);
         slice = if range(0.0, 1.0) < 0.6 { plane } else { range(1.5, 3.0) };
     }

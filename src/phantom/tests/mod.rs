@@ -49,7 +49,7 @@ fn spacing_and_view_are_as_asked() {
 
 #[test]
 fn what_is_drawn_differs_and_stays_within_its_limits() {
-    let drawn: Vec<_> = (0..300).map(|seed| options::draw_view(seed, None)).collect();
+    let drawn: Vec<_> = (0..300).map(|seed| options::draw_view(seed, None, false)).collect();
     for (view, spacing) in &drawn {
         let options = Options { spacing_mm: Some(*spacing), field_of_view: Some(*view), ..Options::new(0) };
         options.check().unwrap();
@@ -58,8 +58,11 @@ fn what_is_drawn_differs_and_stays_within_its_limits() {
     }
     let share = |count: usize| count as f64 / drawn.len() as f64;
     assert!((0.35..0.55).contains(&share(drawn.iter().filter(|(view, _)| view.size_mm[0] >= 310.0).count())));
-    assert!((0.7..0.9).contains(&share(drawn.iter().filter(|(_, spacing)| spacing[0] <= 1.0).count())));
-    let only_spine = (0..50).all(|seed| options::draw_view(seed, Some(Region::Spine)).0.size_mm[0] <= 220.0);
+    let scanners = |spacing: &[f64; 3]| (0.35..=1.0).contains(&spacing[0]) && (0.5..=3.0).contains(&spacing[2]);
+    assert!(drawn.iter().all(|(_, spacing)| scanners(spacing)));
+    let coarse = |seed| options::draw_view(seed, None, true).1;
+    assert!((0..300).all(|seed| coarse(seed).iter().all(|spacing| (1.5..=3.0).contains(spacing))));
+    let only_spine = (0..50).all(|seed| options::draw_view(seed, Some(Region::Spine), false).0.size_mm[0] <= 220.0);
     assert!(only_spine);
 }
 
