@@ -308,7 +308,7 @@ fn evaluation_refuses_maps_of_another_grid() {
 fn a_segmentation_writes_its_files_and_tells_the_keys_of_the_contract() {
     let place = Place::new();
     let (ct, model) = (place.ct("ct.nii.gz"), place.model("m.safetensors"));
-    let outputs = ["-o", "labels.nii.gz", "--confidence", "confidence.nii", "--report", "report.json"];
+    let outputs = ["-o", "labels.nii.gz", "--confidence", "confidence.nii", "--report", "report.json", "--picture", "planes.png"];
     let segment = [&["segment", "ct.nii.gz", "--model", "m.safetensors", "--threads", "1", "--json"][..], &outputs].concat();
     let result = place.json(&segment);
     assert_has_keys(&result, &["labels", "windows", "device", "model_sha256", "timings", "warnings"]);
@@ -330,7 +330,9 @@ fn a_segmentation_writes_its_files_and_tells_the_keys_of_the_contract() {
     assert_eq!(place.json(&["info", "confidence.nii", "--json"])["voxel_type"], "float32");
     assert!(place.fail(&segment).contains("exists"));
     assert_eq!(place.json(&[&segment[..], &["--force"]].concat())["labels"], result["labels"]);
-    assert_eq!(entries(place.0.path()), 5);
+    assert!(fs::read(place.path("planes.png")).unwrap().starts_with(b"\x89PNG"));
+    assert!(place.fail(&["segment", "ct.nii.gz", "--model", "m.safetensors", "-o", "new.nii", "--picture", "planes.jpg"]).contains(".png"));
+    assert_eq!(entries(place.0.path()), 6);
 }
 
 #[test]

@@ -13,7 +13,11 @@ use super::{files, interrupt, json_text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::World;
 use crate::io;
+use crate::report::overlay::{self, DrawnLabel};
+use crate::report::shades;
+use crate::segmentation::Segmentation;
 use crate::session::{Cancel, RegionOfInterest, Run, Session};
+use crate::volume::Volume;
 
 /// Segment bone and nerve on a CT
 #[derive(Debug, Args)]
@@ -36,6 +40,9 @@ pub(super) struct Arguments {
     /// Also write the confidence of every voxel, 0 to 1: .nii or .nii.gz
     #[arg(long, value_name = "FILE")]
     confidence: Option<PathBuf>,
+    /// Also draw the labels on the CT, in three planes: .png
+    #[arg(long, value_name = "FILE.png")]
+    picture: Option<PathBuf>,
     /// Surfaces of the labels (not in this version)
     #[arg(long, value_name = "DIR")]
     surface: Option<PathBuf>,
@@ -70,6 +77,7 @@ impl Arguments {
             compute: Compute::default(),
             roi: None,
             confidence: None,
+            picture: None,
             surface: None,
             report: None,
             json: false,
@@ -124,6 +132,9 @@ pub(super) fn segment(arguments: &Arguments, console: &Console) -> Result<Report
     if let Some(path) = &arguments.confidence {
         io::write_confidence(&result, path)?;
     }
+    if let Some(path) = &arguments.picture {
+        files::write(path, &picture(&result, &volume)?)?;
+    }
     let write = watch.lap();
 
     let timings = Seconds::new(load, read, segment, result.timings(), write, watch.total());
@@ -132,6 +143,14 @@ pub(super) fn segment(arguments: &Arguments, console: &Console) -> Result<Report
         files::write(path, json_text(&report)?.as_bytes())?;
     }
     Ok(report)
+}
+
+/// The labels on their CT, as a PNG file's bytes; the background is not drawn.
+fn picture(result: &Segmentation, ct: &Volume<'_>) -> Result<Vec<u8>> {
+    let structures = result.table().iter().skip(1).enumerate();
+    let labels: Vec<DrawnLabel> =
+        structures.map(|(at, label)| DrawnLabel { value: label.value, name: label.name.clone(), color: shades(at).on_dark }).collect();
+    overlay::three_planes(ct, Some(result.labels()), None, &labels, None, &overlay::Options::default())?.to_png()
 }
 
 /// Everything that can be found wrong before any work is done.
@@ -144,7 +163,12 @@ fn check(arguments: &Arguments) -> Result<()> {
     }
     let images: Vec<&Path> = [Some(&arguments.output), arguments.confidence.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect();
     images.iter().try_for_each(|path| files::check_image_name(path))?;
-    let outputs: Vec<&Path> = images.into_iter().chain(arguments.report.as_deref()).collect();
+    if let Some(path) = arguments.picture.as_ref().filter(|path| path.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case("png")))
+    {
+        return Err(Error::new(ErrorKind::UnsupportedFormat, format!("{}: a picture's name ends in .png", path.display())));
+    }
+    let others = [&arguments.report, &arguments.picture].into_iter().flatten().map(PathBuf::as_path);
+    let outputs: Vec<&Path> = images.into_iter().chain(others).collect();
     files::check_outputs(&outputs, &[&arguments.input, &arguments.model], arguments.force)?;
     files::check_inputs(&[&arguments.input, &arguments.model])
 }
