@@ -30,7 +30,7 @@ impl Tally {
     pub const EMPTY: Tally = Tally { voxels: 0, index_sums: [0; 3], min: [u64::MAX; 3], max: [0; 3], confidence: 0.0 };
 
     /// Counts a run of voxels along i, whose confidences have been added already.
-    fn count(&mut self, i: Range<usize>, j: usize, k: usize) {
+    pub(crate) fn count(&mut self, i: Range<usize>, j: usize, k: usize) {
         let run = i.len() as u64;
         let [first, last, j, k] = [i.start, i.end - 1, j, k].map(|n| n as u64);
         self.voxels += run;

@@ -1,5 +1,6 @@
 //! The result: a label map in the input's geometry, with statistics, confidence, provenance and warnings.
 
+mod reviewed;
 mod statistics;
 mod warnings;
 
