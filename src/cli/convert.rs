@@ -12,7 +12,7 @@ use crate::model::{Config, Model};
 
 /// Write a model again: in half the bytes, or with another name and description
 #[derive(Debug, Args)]
-#[command(after_help = "Weights are rounded for --weights f16 (three decimal digits); arithmetic stays f32.\n\
+#[command(after_help = "With --weights f16 kernels are rounded (three decimal digits); arithmetic stays f32.\n\
     Example: spinect convert run/best.safetensors --weights f16 -o small.safetensors")]
 pub(super) struct Arguments {
     /// The model: .safetensors

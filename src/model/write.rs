@@ -23,9 +23,9 @@ struct FileHeader<'a> {
     tensors: BTreeMap<&'a str, TensorInfo>,
 }
 
-/// How a file stores its weights.
+/// How a file stores its kernels. Biases and normalizations are few, and a variance may exceed f16: always f32.
 #[derive(Clone, Copy, Debug)]
-enum Stored {
+enum Kernels {
     F32,
     F16,
 }
@@ -37,49 +37,54 @@ impl Model {
     /// [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory);
     /// [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) where the header would exceed 1 MiB.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        file(&self.config, &self.tensors, Stored::F32)
+        file(&self.config, &self.tensors, Kernels::F32)
     }
 
-    /// As [`to_bytes`](Self::to_bytes), half as large: every number is rounded to the nearest of f16, three decimal digits.
+    /// As [`to_bytes`](Self::to_bytes), half as large: kernels are rounded to the nearest number of f16, three decimal
+    /// digits. Biases and normalizations stay f32.
     ///
     /// # Errors
-    /// As [`to_bytes`](Self::to_bytes); [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) for a tensor with a number
+    /// As [`to_bytes`](Self::to_bytes); [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) for a kernel with a number
     /// that f16 cannot hold (above 65504).
     pub fn to_half_bytes(&self) -> Result<Vec<u8>> {
-        let overflows = |tensor: &Tensor| tensor.data.iter().any(|&value| f16::from_f32(value).is_infinite());
+        let overflows = |tensor: &Tensor| is_kernel(tensor) && tensor.data.iter().any(|&value| f16::from_f32(value).is_infinite());
         if let Some((name, _)) = self.tensors.iter().find(|(_, tensor)| overflows(tensor)) {
             return Err(invalid(format!("tensor `{name}` holds a number above 65504, the largest of f16: store the model in f32")));
         }
-        file(&self.config, &self.tensors, Stored::F16)
+        file(&self.config, &self.tensors, Kernels::F16)
     }
 }
 
-fn file(config: &Config, tensors: &BTreeMap<String, Tensor>, stored: Stored) -> Result<Vec<u8>> {
-    let header = header(config, tensors, stored)?;
-    let data = tensors.values().fold(0usize, |sum, tensor| sum.saturating_add(stored.bytes(tensor)));
+fn is_kernel(tensor: &Tensor) -> bool {
+    tensor.shape.len() > 1
+}
+
+fn file(config: &Config, tensors: &BTreeMap<String, Tensor>, kernels: Kernels) -> Result<Vec<u8>> {
+    let header = header(config, tensors, kernels)?;
+    let data = tensors.values().fold(0usize, |sum, tensor| sum.saturating_add(kernels.bytes(tensor)));
     let mut bytes = Vec::new();
     try_reserve(&mut bytes, header.len().saturating_add(data), "the model file")?;
-    emit(&header, tensors, stored, |chunk| bytes.extend_from_slice(chunk));
+    emit(&header, tensors, kernels, |chunk| bytes.extend_from_slice(chunk));
     Ok(bytes)
 }
 
 /// The hash of the file that [`Model::to_bytes`] gives, without its bytes in memory.
 pub(super) fn sha256(config: &Config, tensors: &BTreeMap<String, Tensor>) -> Result<String> {
     let mut hash = Sha256::new();
-    emit(&header(config, tensors, Stored::F32)?, tensors, Stored::F32, |chunk| hash.update(chunk));
+    emit(&header(config, tensors, Kernels::F32)?, tensors, Kernels::F32, |chunk| hash.update(chunk));
     Ok(hexadecimal(&hash.finalize()))
 }
 
 /// The header with its length in front, padded by spaces so that the data is aligned to 8 bytes.
-fn header(config: &Config, tensors: &BTreeMap<String, Tensor>, stored: Stored) -> Result<Vec<u8>> {
+fn header(config: &Config, tensors: &BTreeMap<String, Tensor>, kernels: Kernels) -> Result<Vec<u8>> {
     let unwritable = |error: serde_json::Error| invalid(format!("the configuration cannot be written as JSON: {error}"));
     let config = serde_json::to_string(config).map_err(unwritable)?;
     let mut end = 0usize;
     let mut infos = BTreeMap::new();
     for (name, tensor) in tensors {
         let start = end;
-        end = start.saturating_add(stored.bytes(tensor));
-        infos.insert(name.as_str(), TensorInfo { dtype: stored.dtype(), shape: tensor.shape.clone(), data_offsets: (start, end) });
+        end = start.saturating_add(kernels.bytes(tensor));
+        infos.insert(name.as_str(), TensorInfo { dtype: kernels.dtype(tensor), shape: tensor.shape.clone(), data_offsets: (start, end) });
     }
     let header = FileHeader { metadata: BTreeMap::from([("config", config.as_str()), ("format", FORMAT)]), tensors: infos };
     let mut json = serde_json::to_vec(&header).map_err(unwritable)?;
@@ -95,33 +100,33 @@ fn header(config: &Config, tensors: &BTreeMap<String, Tensor>, stored: Stored) -
     Ok(bytes)
 }
 
-impl Stored {
-    fn dtype(self) -> Dtype {
+impl Kernels {
+    fn dtype(self, tensor: &Tensor) -> Dtype {
         match self {
-            Stored::F32 => Dtype::F32,
-            Stored::F16 => Dtype::F16,
+            Kernels::F16 if is_kernel(tensor) => Dtype::F16,
+            _ => Dtype::F32,
         }
     }
 
     fn bytes(self, tensor: &Tensor) -> usize {
-        size_of_val(tensor.data.as_slice()) * self.dtype().bitsize() / Dtype::F32.bitsize()
+        size_of_val(tensor.data.as_slice()) * self.dtype(tensor).bitsize() / Dtype::F32.bitsize()
     }
 }
 
 /// Hands the file over piece by piece.
-fn emit(header: &[u8], tensors: &BTreeMap<String, Tensor>, stored: Stored, mut sink: impl FnMut(&[u8])) {
+fn emit(header: &[u8], tensors: &BTreeMap<String, Tensor>, kernels: Kernels, mut sink: impl FnMut(&[u8])) {
     const PIECE: usize = 1024;
     let (mut whole, mut half) = ([[0u8; 4]; PIECE], [[0u8; 2]; PIECE]);
     sink(header);
-    for values in tensors.values().flat_map(|tensor| tensor.data.chunks(PIECE)) {
-        match stored {
-            Stored::F32 => {
-                whole.iter_mut().zip(values).for_each(|(bytes, value)| *bytes = value.to_le_bytes());
-                sink(whole.split_at(values.len()).0.as_flattened());
-            }
-            Stored::F16 => {
+    for tensor in tensors.values() {
+        let dtype = kernels.dtype(tensor);
+        for values in tensor.data.chunks(PIECE) {
+            if dtype == Dtype::F16 {
                 half.iter_mut().zip(values).for_each(|(bytes, value)| *bytes = f16::from_f32(*value).to_le_bytes());
                 sink(half.split_at(values.len()).0.as_flattened());
+            } else {
+                whole.iter_mut().zip(values).for_each(|(bytes, value)| *bytes = value.to_le_bytes());
+                sink(whole.split_at(values.len()).0.as_flattened());
             }
         }
     }

@@ -97,29 +97,31 @@ fn a_model_survives_the_way_through_its_file_bit_for_bit() {
 }
 
 #[test]
-fn a_file_of_half_the_bytes_holds_every_number_rounded_to_f16() {
+fn a_file_of_half_the_bytes_holds_kernels_rounded_to_f16_and_the_rest_as_it_was() {
     let model = small();
     let bytes = model.to_half_bytes().unwrap();
     let again = Model::from_bytes(&bytes).unwrap();
     assert_eq!(again.config(), model.config());
     for (name, tensor) in model.tensors() {
-        let rounded: Vec<f32> = tensor.data.iter().map(|&value| half::f16::from_f32(value).to_f32()).collect();
+        let round = |&value: &f32| if tensor.shape.len() > 1 { half::f16::from_f32(value).to_f32() } else { value };
+        let rounded: Vec<f32> = tensor.data.iter().map(round).collect();
         assert_eq!(again.tensor(name).unwrap().data, rounded, "{name}");
     }
     assert_eq!(again.to_half_bytes().unwrap(), bytes);
     let (whole, half) = (model.to_bytes().unwrap().len() as u64, bytes.len() as u64);
-    assert!(whole - half >= 2 * model.parameters(), "{whole} and {half}");
+    assert!(10 * (whole - half) >= 18 * model.parameters(), "{whole} and {half}");
     assert!(safetensors::SafeTensors::deserialize(&bytes).is_ok());
 }
 
 #[test]
 fn a_number_beyond_f16_is_refused_by_the_name_of_its_tensor() {
     let (config, mut tensors) = small().into_parts();
+    tensors.get_mut("head.weight").unwrap().data[1] = 65_536.0;
     tensors.get_mut("head.bias").unwrap().data[1] = 65_536.0;
     let model = Model::new(config, tensors).unwrap();
     assert!(model.to_bytes().is_ok());
     let error = model.to_half_bytes().unwrap_err();
-    assert!(error.message().contains("head.bias") && error.message().contains("65504"), "{error}");
+    assert!(error.message().contains("head.weight") && error.message().contains("65504"), "{error}");
 }
 
 #[test]
