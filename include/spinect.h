@@ -1203,35 +1203,6 @@ typedef struct spinect_timings {
 } spinect_timings;
 
 /**
- * Makes a result from a label map that was reviewed or edited. Not available in version 0.1.
- *
- * @param labels The label map: SPINECT_VOXEL_UINT8 voxels and their place.
- * @param table The labels that occur in it, each with its `struct_size`; statistics are not read but computed.
- * @param count How many.
- * @param segmentation Receives the result; the caller frees it.
- * @return SPINECT_ERROR_UNSUPPORTED in this version, after SPINECT_ERROR_NULL_ARGUMENT, STRUCT_SIZE, INVALID_ARGUMENT,
- *         INVALID_GEOMETRY.
- * @par Threads
- * Any thread, at any time.
- */
-SPINECT_NODISCARD
-spinect_status spinect_segmentation_from_labels(const spinect_volume *labels,
-                                                const spinect_label *table,
-                                                size_t count,
-                                                spinect_segmentation **segmentation);
-
-/**
- * Reads a label map that was reviewed or edited. Not available in version 0.1.
- *
- * @param path The file, UTF-8.
- * @param segmentation Receives the result; the caller frees it.
- * @return SPINECT_ERROR_UNSUPPORTED in this version, after SPINECT_ERROR_NULL_ARGUMENT, INVALID_ARGUMENT.
- * @par Threads
- * Any thread, at any time.
- */
-SPINECT_NODISCARD spinect_status spinect_segmentation_read(const char *path, spinect_segmentation **segmentation);
-
-/**
  * Writes the label map to a file: `.nii` or `.nii.gz`, NIfTI-1 unless only NIfTI-2 can hold its dimensions or transforms.
  * It appears whole or not at all and replaces an existing one. A segmentation of the unchanged view of an image repeats
  * that file's transforms bit by bit.
@@ -1355,6 +1326,40 @@ spinect_status spinect_segmentation_provenance(const spinect_segmentation *segme
 SPINECT_NODISCARD
 spinect_status spinect_segmentation_timings(const spinect_segmentation *segmentation,
                                             spinect_timings *timings);
+
+/**
+ * Makes a result from a label map that was reviewed or edited: it answers every question that a fresh one does.
+ *
+ * All of it counts as examined, with confidence 1. No model made it: the provenance names none, and whoever reviewed
+ * the labels answers for them.
+ *
+ * @param labels The label map: voxels of any type that hold whole numbers from 0 to 255, and their place.
+ * @param table The labels that may occur in it, one behind the other, each with its `struct_size`. Read are value, name,
+ *              colors and codes; statistics are computed. 0 is the background and need not be listed.
+ * @param count How many, 1 to 256.
+ * @param segmentation Receives the result; the caller frees it.
+ * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, STRUCT_SIZE, INVALID_ARGUMENT (a value that is listed twice, or occurs
+ *         and is not listed), INVALID_GEOMETRY, UNSUPPORTED (voxels on a device), OUT_OF_MEMORY, THREAD (only on a thread
+ *         with less than 256 KiB of stack, which needs another's).
+ * @par Threads
+ * Any thread, at any time.
+ */
+SPINECT_NODISCARD
+spinect_status spinect_segmentation_from_labels(const spinect_volume *labels,
+                                                const spinect_label *table,
+                                                size_t count,
+                                                spinect_segmentation **segmentation);
+
+/**
+ * Reads a label map that was reviewed or edited. Not available in version 0.1.
+ *
+ * @param path The file, UTF-8.
+ * @param segmentation Receives the result; the caller frees it.
+ * @return SPINECT_ERROR_UNSUPPORTED in this version, after SPINECT_ERROR_NULL_ARGUMENT, INVALID_ARGUMENT.
+ * @par Threads
+ * Any thread, at any time.
+ */
+SPINECT_NODISCARD spinect_status spinect_segmentation_read(const char *path, spinect_segmentation **segmentation);
 
 /* --------------------------------------------------------------------------------------------------------- Queries */
 

@@ -17,7 +17,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("Images", &["image"]),
     ("Sessions", &["session"]),
     ("Runs", &["cancel", "run", "segment"]),
-    ("Segmentations", &["segmentation"]),
+    ("Segmentations", &["segmentation", "label_map"]),
     ("Queries", &["query"]),
     ("Surfaces", &["surface"]),
 ];

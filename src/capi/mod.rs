@@ -10,6 +10,7 @@
 mod cancel;
 mod handle;
 mod image;
+mod label_map;
 mod library;
 mod query;
 mod run;
@@ -23,6 +24,7 @@ mod volume;
 
 pub use cancel::*;
 pub use image::*;
+pub use label_map::*;
 pub use library::*;
 pub use query::*;
 pub use run::*;

@@ -6,9 +6,8 @@ use super::handle::{enter, free};
 use super::library::COMMIT;
 use super::segment::spinect_segmentation;
 use super::status::{border, border_or, fail, require, spinect_status};
-use super::structs::{Output, layout, path, read, text};
-use super::volume::{Values, spinect_volume};
-use crate::error::{Error, ErrorKind};
+use super::structs::{Output, layout, path, text};
+use crate::error::Error;
 use crate::model::Code;
 use crate::segmentation::Label;
 use crate::threads::with_enough_stack;
@@ -132,60 +131,6 @@ layout!(spinect_timings, 64, {
     struct_size: 0, reserved: 4, prepare: 8, network: 16, combine: 24, restore: 32, total: 40, windows: 48,
     windows_computed: 56,
 });
-
-/// Makes a result from a label map that was reviewed or edited. Not available in version 0.1.
-///
-/// @param labels The label map: SPINECT_VOXEL_UINT8 voxels and their place.
-/// @param table The labels that occur in it, each with its `struct_size`; statistics are not read but computed.
-/// @param count How many.
-/// @param segmentation Receives the result; the caller frees it.
-/// @return SPINECT_ERROR_UNSUPPORTED in this version, after SPINECT_ERROR_NULL_ARGUMENT, STRUCT_SIZE, INVALID_ARGUMENT,
-///         INVALID_GEOMETRY.
-/// @par Threads
-/// Any thread, at any time.
-#[unsafe(no_mangle)]
-#[must_use]
-pub unsafe extern "C" fn spinect_segmentation_from_labels(
-    labels: *const spinect_volume,
-    table: *const spinect_label,
-    count: usize,
-    segmentation: *mut *mut spinect_segmentation,
-) -> spinect_status {
-    border(|| {
-        require!(labels, table, segmentation);
-        // SAFETY: not NULL, and the caller says how large the structures are.
-        let raw = unsafe { read(labels) }?;
-        if count == 0 {
-            return Err(Error::new(ErrorKind::InvalidArgument, "count is 0: the table needs at least one label"));
-        }
-        // SAFETY: as above.
-        unsafe { read(table) }?;
-        if raw.voxels.is_null() {
-            return Err(Error::new(ErrorKind::NullArgument, "`labels->voxels` is NULL: a label map has voxels"));
-        }
-        // SAFETY: the caller keeps the voxels; they are not read.
-        unsafe { Values::of(raw)?.volume() }?;
-        Err(later("making a segmentation from a label map"))
-    })
-}
-
-/// Reads a label map that was reviewed or edited. Not available in version 0.1.
-///
-/// @param path The file, UTF-8.
-/// @param segmentation Receives the result; the caller frees it.
-/// @return SPINECT_ERROR_UNSUPPORTED in this version, after SPINECT_ERROR_NULL_ARGUMENT, INVALID_ARGUMENT.
-/// @par Threads
-/// Any thread, at any time.
-#[unsafe(no_mangle)]
-#[must_use]
-pub unsafe extern "C" fn spinect_segmentation_read(path: *const c_char, segmentation: *mut *mut spinect_segmentation) -> spinect_status {
-    border(|| {
-        require!(path, segmentation);
-        // SAFETY: the caller gives a NUL-terminated string.
-        unsafe { self::path(path) }?;
-        Err(later("reading a segmentation from a file"))
-    })
-}
 
 /// What this version does not have yet.
 pub(super) fn later(what: &str) -> Error {

@@ -120,6 +120,16 @@ pub(super) fn text<const N: usize>(text: &str) -> [c_char; N] {
     field
 }
 
+/// What a NUL-terminated field holds; may be empty.
+///
+/// # Errors
+/// `InvalidArgument` for text that does not end within its field, or is not UTF-8.
+pub(super) fn field<const N: usize>(field: &[c_char; N], what: std::fmt::Arguments<'_>) -> Result<String> {
+    let bytes = field.map(|byte| byte as u8);
+    let text = CStr::from_bytes_until_nul(&bytes).map_err(|_| fail!(InvalidArgument, "the {what} does not end within its {N} bytes"))?;
+    text.to_str().map(str::to_owned).map_err(|error| fail!(InvalidArgument, "the {what} is not UTF-8 ({error})"))
+}
+
 /// A caller's text: UTF-8, not empty.
 ///
 /// # Errors
@@ -217,6 +227,15 @@ mod tests {
         assert_eq!(bytes(text("aµµ")), "aµ\0".as_bytes());
         assert_eq!(bytes(text("aaµ")), "aa\0\0".as_bytes());
         assert_eq!(bytes(text("a\0b")), "a\0\0\0".as_bytes());
+    }
+
+    #[test]
+    fn a_field_is_read_up_to_its_nul_and_must_have_one() {
+        let name = |bytes: [c_char; 8]| field(&bytes, format_args!("name")).map_err(|error| error.kind());
+        assert_eq!(name(text("nerve")), Ok("nerve".into()));
+        assert_eq!(name(text("")), Ok(String::new()));
+        assert_eq!(name([b'a' as c_char; 8]), Err(ErrorKind::InvalidArgument));
+        assert_eq!(name([-1, 0, 0, 0, 0, 0, 0, 0]), Err(ErrorKind::InvalidArgument));
     }
 
     #[test]

@@ -73,8 +73,19 @@ int main(void) {
   EXPECT(SPINECT_ERROR_NULL_ARGUMENT, spinect_segmentation_from_labels(&volume, table, 2, NULL));
   EXPECT(SPINECT_ERROR_NULL_ARGUMENT, spinect_segmentation_from_labels(&volume, table, 2, &segmentation));
   volume.voxels = table;
-  EXPECT(SPINECT_ERROR_UNSUPPORTED, spinect_segmentation_from_labels(&volume, table, 2, &segmentation));
+  /* Two labels without a name; then of one value; then with what only a newer library knows. */
+  EXPECT(SPINECT_ERROR_INVALID_ARGUMENT, spinect_segmentation_from_labels(&volume, table, 2, &segmentation));
+  strcpy(table[0].name, "bone");
+  strcpy(table[1].name, "nerve");
+  EXPECT(SPINECT_ERROR_INVALID_ARGUMENT, spinect_segmentation_from_labels(&volume, table, 2, &segmentation));
+  table[1].value = 256;
+  EXPECT(SPINECT_ERROR_INVALID_ARGUMENT, spinect_segmentation_from_labels(&volume, table, 2, &segmentation));
+  table[1].value = 2;
+  table[1].reserved[4] = 1;
+  EXPECT(SPINECT_ERROR_INVALID_ARGUMENT, spinect_segmentation_from_labels(&volume, table, 2, &segmentation));
+  table[1].reserved[4] = 0;
   EXPECT(SPINECT_ERROR_INVALID_ARGUMENT, spinect_segmentation_from_labels(&volume, table, 0, &segmentation));
+  EXPECT(SPINECT_ERROR_INVALID_ARGUMENT, spinect_segmentation_from_labels(&volume, table, 257, &segmentation));
   table[0].struct_size = 1;
   EXPECT(SPINECT_ERROR_STRUCT_SIZE, spinect_segmentation_from_labels(&volume, table, 2, &segmentation));
   CHECK(segmentation == NULL);
