@@ -8,17 +8,19 @@ use super::solid::{Part, Solid, tube};
 use super::spine::{SIDES, Spine};
 
 impl Spine {
-    /// The axis of the thecal sac from above downwards, with half width and half depth.
-    fn sac_axis(&self) -> Vec<(V, f32)> {
+    /// The axis of the canal from above downwards, with half its depth and half its width.
+    fn canal_axis(&self) -> Vec<(V, [f32; 2])> {
         let mut points = Vec::new();
         for level in self.levels.iter().rev() {
             let y = level.half[1] + 0.48 * level.canal[1];
-            points.push((level.frame.at([0.0, y, 0.5 * level.half[2]]), 0.5 * level.canal[1]));
-            points.push((level.frame.at([0.0, y - 0.2, -level.half[2]]), 0.5 * level.canal[1]));
+            let half = [0.5 * level.canal[1], 0.5 * level.canal[0]];
+            points.push((level.frame.at([0.0, y, 0.5 * level.half[2]]), half));
+            points.push((level.frame.at([0.0, y - 0.2, -level.half[2]]), half));
         }
         for (i, share) in [(0, 0.42), (1, 0.4)] {
             let (frame, half) = &self.sacral[i];
-            points.push((frame.at([0.0, half[1] + 6.0 - 2.0 * i as f32, 0.0]), share * 15.0 * self.p.size));
+            let depth = share * 15.0 * self.p.size;
+            points.push((frame.at([0.0, half[1] + 6.0 - 2.0 * i as f32, 0.0]), [depth, depth + 2.0 * self.p.size]));
         }
         points
     }
@@ -27,13 +29,15 @@ impl Spine {
     pub(super) fn canal(&self) -> Vec<Object> {
         let mut r = Stream::new(self.seed, "canal");
         let s = self.p.size;
-        let axis = self.sac_axis();
+        let axis = self.canal_axis();
+        let of = |dimension: usize| axis.iter().map(|&(at, half)| (at, half[dimension])).collect::<Vec<_>>();
+        let (depths, widths) = (of(0), of(1));
         let fat = |parts: Vec<Part>, hu: f32| Object::soft(Solid::of(parts, 2.0), hu, 10.0, 4.0);
         let mut out = Vec::new();
         // Fat fills the canal.
         let mut parts = Vec::new();
         let left = self.levels[0].frame.axes[0];
-        for pair in curve(&axis, 3).windows(2) {
+        for pair in curve(&depths, 3).windows(2) {
             let rr = 0.5 * (pair[0].1 + pair[1].1);
             parts.push(Part::new(Form::Plate { a: pair[0].0, b: pair[1].0, e: scale(left, 5.0 * s), ra: rr + 0.5, rb: rr + 0.5 }, 1.0));
         }
@@ -51,18 +55,23 @@ impl Spine {
             ));
         }
         out.push(fat(parts, self.tissue.fat));
-        // The sac: how much of the canal it fills, and where it ends (S1/S2 to S2).
+        // The sac: how much of the canal it fills at its end, and where that is (S1/S2 to S2). Further up there is less fat
+        // around it, around the cord next to none.
         let fill = r.range(0.68, 0.97);
         let end = r.range(1.0, 2.6);
-        let mut sac = curve(&axis, 4);
+        let (mut sac, widths) = (curve(&depths, 4), curve(&widths, 4));
         let keep = (sac.len() as f32 - 1.0 - (2.6 - end) * 3.0) as usize;
         sac.truncate(keep.max(4));
         let n = sac.len();
-        let parts = sac.windows(2).enumerate().map(|(i, pair)| {
-            let taper = |j: usize| ((n - 1 - j) as f32 / 7.0).min(1.0).powf(0.6);
-            let (ra, rb) = (pair[0].1 * fill * (0.35 + 0.65 * taper(i)), pair[1].1 * fill * (0.35 + 0.65 * taper(i + 1)));
-            let wide = (1.8 * s).max(0.0) * taper(i);
-            Part::new(Form::Plate { a: pair[0].0, b: pair[1].0, e: scale(left, wide.max(0.05)), ra, rb }, 1.0)
+        let section = |j: usize| {
+            let taper = ((n - 1 - j) as f32 / 7.0).min(1.0).powf(0.6);
+            let share = fill + (0.98 - fill) * ((n - 1 - j) as f32 / (n - 1) as f32).powi(2);
+            let depth = sac[j].1 * share * (0.35 + 0.65 * taper);
+            (depth, (0.84 * share * widths[j].1 - depth).max(0.05) * taper)
+        };
+        let parts = (1..n).map(|j| {
+            let ((ra, wide), (rb, _)) = (section(j - 1), section(j));
+            Part::new(Form::Plate { a: sac[j - 1].0, b: sac[j].0, e: scale(left, wide.max(0.05)), ra, rb }, 1.0)
         });
         let sac = Object::new(
             Solid::of(parts.collect(), 1.0),
