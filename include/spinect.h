@@ -1442,12 +1442,73 @@ typedef struct spinect_clearance {
 } spinect_clearance;
 
 /**
- * Prepares a result for questions about the distance to a label. Not available in version 0.1. Once it has been called
- * for the labels that will be asked about, the result never changes again.
+ * A tool: a capsule, that is a cylinder with spherical ends.
+ */
+typedef struct spinect_tool {
+  /**
+   * sizeof(spinect_tool).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * One end of its axis in mm.
+   */
+  double from[3];
+  /**
+   * The other end in mm; may be the same point.
+   */
+  double to[3];
+  /**
+   * Its radius in mm, 0 or more.
+   */
+  double radius_mm;
+} spinect_tool;
+
+/**
+ * Whether a tool on its way keeps its distance from a structure.
+ */
+typedef struct spinect_corridor {
+  /**
+   * sizeof(spinect_corridor), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * 1 if the tool comes too near somewhere, else 0.
+   */
+  int32_t violated;
+  /**
+   * Where it first does, along its axis from `from`, in mm; 0 if it does not, as the two points are.
+   */
+  double along_mm;
+  /**
+   * That point of the axis, in mm.
+   */
+  double at[3];
+  /**
+   * The nearest point of the structure's surface, in mm.
+   */
+  double nearest[3];
+  /**
+   * From the tool's surface to space that was not segmented, in mm: where that is 0 or less, nothing vouches for it.
+   */
+  double unexamined_mm;
+} spinect_corridor;
+
+/**
+ * Prepares a result for questions about the distance to a label. Once it has been called for the labels that will be asked
+ * about, the result never changes again (until `spinect_session_segment_again` fills it anew: then prepare it again).
+ *
+ * Takes some tenths of a second, and about one bit per voxel of the box around the structure and 14 bytes per flat
+ * piece of its surface.
  *
  * @param segmentation The result.
- * @param label The label's value.
- * @return SPINECT_ERROR_UNSUPPORTED in this version, after SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED.
+ * @param label The label's value. One that no voxel carries can be prepared: questions then say LABEL_ABSENT.
+ * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED, BUSY (somebody uses the result),
+ *         UNKNOWN_LABEL, VOLUME_TOO_LARGE (more than 65,535 voxels along an axis), OUT_OF_MEMORY, THREAD (only on a
+ *         thread with less than 256 KiB of stack, which needs another's).
  * @par Threads
  * Any thread; nobody else may use the result during the call.
  */
@@ -1474,17 +1535,19 @@ spinect_status spinect_segmentation_at(const spinect_segmentation *segmentation,
                                        spinect_sample *sample);
 
 /**
- * Says how far a structure is from a point. Not available in version 0.1.
+ * Says how far a structure is from a point.
  *
- * Measured to the surface of the union of the label's voxels, as parallelepipeds of the affine.
+ * Measured to the surface of the union of the label's voxels, as parallelepipeds of the affine. The error is that of
+ * rounding, plus, where the affine is sheared so little that no corner of the volume moves by more than 1 % of the smallest
+ * spacing, that.
  *
  * @param segmentation The result, prepared for `label`.
  * @param label The label's value.
  * @param world SPINECT_WORLD_*: the world of `point` and of the answer, whatever that of the result.
- * @param point The point in mm, anywhere.
+ * @param point The point in mm, anywhere within 10^9 mm of the origin.
  * @param distance Receives the answer; the caller sets its `struct_size`.
- * @return SPINECT_ERROR_UNSUPPORTED in this version, after SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED,
- *         STRUCT_SIZE, INVALID_ARGUMENT.
+ * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED, BUSY, STRUCT_SIZE, INVALID_ARGUMENT,
+ *         UNKNOWN_LABEL, NOT_PREPARED, LABEL_ABSENT.
  * @par Threads
  * Any number of threads, at any time: no lock, no allocation, no system call.
  */
@@ -1496,18 +1559,19 @@ spinect_status spinect_segmentation_distance(const spinect_segmentation *segment
                                              spinect_distance *distance);
 
 /**
- * Says how far a structure is from a tool: a capsule, that is a cylinder with spherical ends. Not available in version
- * 0.1.
+ * Says how far a structure is from a tool: a capsule, that is a cylinder with spherical ends.
+ *
+ * Exact as `spinect_segmentation_distance`, but for one thing: where the axis passes through the structure, the distance is
+ * that of the deepest point of the axis, and may be too large (too shallow) by a quarter of the smallest spacing.
  *
  * @param segmentation The result, prepared for `label`.
  * @param label The label's value.
  * @param world SPINECT_WORLD_*: the world of the points and of the answer, whatever that of the result.
- * @param from One end of the tool's axis in mm.
+ * @param from One end of the tool's axis in mm, within 10^9 mm of the origin.
  * @param to The other end in mm; may be the same point.
  * @param tool_radius_mm The tool's radius in mm, 0 or more.
  * @param clearance Receives the answer; the caller sets its `struct_size`.
- * @return SPINECT_ERROR_UNSUPPORTED in this version, after SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED,
- *         STRUCT_SIZE, INVALID_ARGUMENT.
+ * @return As `spinect_segmentation_distance`.
  * @par Threads
  * Any number of threads, at any time: no lock, no allocation, no system call.
  */
@@ -1519,6 +1583,50 @@ spinect_status spinect_segmentation_clearance(const spinect_segmentation *segmen
                                               const double to[3],
                                               double tool_radius_mm,
                                               spinect_clearance *clearance);
+
+/**
+ * Says how far a structure is from each of many tools, for example candidates for a trajectory. One after the other; any
+ * number of threads may share the work. If it fails, no answer is written.
+ *
+ * @param segmentation The result, prepared for `label`.
+ * @param label The label's value.
+ * @param world SPINECT_WORLD_*: the world of the tools and of the answers, whatever that of the result.
+ * @param tools The tools, one behind the other, each with its `struct_size`.
+ * @param count How many.
+ * @param clearances Receives an answer per tool, one behind the other; the caller sets the `struct_size` of each.
+ * @return As `spinect_segmentation_distance`.
+ * @par Threads
+ * Any number of threads, at any time: no lock, no allocation, no system call.
+ */
+SPINECT_NODISCARD
+spinect_status spinect_segmentation_clearances(const spinect_segmentation *segmentation,
+                                               int32_t label,
+                                               int32_t world,
+                                               const spinect_tool *tools,
+                                               size_t count,
+                                               spinect_clearance *clearances);
+
+/**
+ * Says whether a tool that moves along its axis, from `from` to `to`, keeps a margin between its surface and a structure,
+ * and where it first does not. It does not, either, where its axis lies in the structure.
+ *
+ * @param segmentation The result, prepared for `label`.
+ * @param label The label's value.
+ * @param world SPINECT_WORLD_*: the world of the tool and of the answer, whatever that of the result.
+ * @param tool The tool, with its `struct_size`.
+ * @param margin_mm How far it has to stay away, in mm, 0 or more.
+ * @param corridor Receives the answer; the caller sets its `struct_size`.
+ * @return As `spinect_segmentation_distance`.
+ * @par Threads
+ * Any number of threads, at any time: no lock, no allocation, no system call.
+ */
+SPINECT_NODISCARD
+spinect_status spinect_segmentation_corridor(const spinect_segmentation *segmentation,
+                                             int32_t label,
+                                             int32_t world,
+                                             const spinect_tool *tool,
+                                             double margin_mm,
+                                             spinect_corridor *corridor);
 
 /* -------------------------------------------------------------------------------------------------------- Surfaces */
 

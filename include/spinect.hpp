@@ -251,6 +251,21 @@ private:
   std::size_t size_;
 };
 
+/// A tool: a capsule, that is a cylinder with spherical ends, in mm.
+struct tool {
+  point from;
+  point to;
+  double radius_mm = 0;
+
+  [[nodiscard]] spinect_tool raw() const noexcept {
+    auto t = sized<spinect_tool>();
+    std::copy(from.begin(), from.end(), t.from);
+    std::copy(to.begin(), to.end(), t.to);
+    t.radius_mm = radius_mm;
+    return t;
+  }
+};
+
 /// A triangle mesh of one label's surface.
 class surface : public handle<spinect_surface, spinect_surface_free> {
 public:
@@ -392,6 +407,33 @@ public:
                                          spinect_clearance& result) const noexcept {
     return spinect_segmentation_clearance(get(), label, static_cast<std::int32_t>(space), from.data(), to.data(), tool_radius_mm, &result);
   }
+  /// The clearance of each of many tools, one after the other.
+  std::vector<spinect_clearance> clearances(std::int32_t label, world space, span<tool> tools) const {
+    std::vector<spinect_tool> raw;
+    raw.reserve(tools.size());
+    for (const tool& t : tools) raw.push_back(t.raw());
+    std::vector<spinect_clearance> results(tools.size(), sized<spinect_clearance>());
+    if (!raw.empty()) {
+      const auto number = static_cast<std::int32_t>(space);
+      check(spinect_segmentation_clearances(get(), label, number, raw.data(), raw.size(), results.data()));
+    }
+    return results;
+  }
+
+  /// Whether a tool that moves along its axis keeps a margin between its surface and a label, and where it first does not.
+  spinect_corridor corridor(std::int32_t label, world space, const tool& moving, double margin_mm) const {
+    auto result = sized<spinect_corridor>();
+    check(corridor(label, space, moving, margin_mm, result));
+    return result;
+  }
+
+  /// As above, for a loop that must not allocate: returns the status instead of throwing it.
+  [[nodiscard]] spinect_status corridor(std::int32_t label, world space, const tool& moving, double margin_mm,
+                                        spinect_corridor& result) const noexcept {
+    const spinect_tool raw = moving.raw();
+    return spinect_segmentation_corridor(get(), label, static_cast<std::int32_t>(space), &raw, margin_mm, &result);
+  }
+
   /// A triangle mesh of a label's surface.
   spinect::surface surface(std::int32_t label, const surface_config& config = {}) const {
     auto c = sized<spinect_surface_config>();

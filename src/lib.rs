@@ -60,6 +60,7 @@
 //! | [`pipeline`] | to the model grid and back, windows, combination |
 //! | [`engine`] | the network over every window, fast |
 //! | [`ops`] | the network's layers as candle operations with gradients: the reference, and for training |
+//! | `query` | distances between points, tools and structures |
 //! | [`metrics`] | pixel accuracy, IoU, Dice, distances between surfaces |
 //! | [`distance`] | the exact distance transform |
 //! | `report` | the paper's tables and figures, as files and one page (feature `report`) |
@@ -91,6 +92,7 @@ pub mod model;
 pub mod ops;
 pub mod phantom;
 pub mod pipeline;
+mod query;
 #[cfg(feature = "report")]
 pub mod report;
 pub mod segmentation;

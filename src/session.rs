@@ -22,7 +22,7 @@ use crate::pipeline::combine::Winners;
 use crate::pipeline::grid::{Grid, GridMap, model_dims};
 use crate::pipeline::restore::{LabelMap, Tallies, restore};
 use crate::pipeline::window::Windows;
-use crate::segmentation::{Label, Segmentation, Statistics, Timings, Warnings};
+use crate::segmentation::{Label, Prepared, Segmentation, Statistics, Timings, Warnings};
 use crate::threads::{self, Pool};
 use crate::volume::Volume;
 
@@ -295,6 +295,7 @@ impl Session {
         target.provenance.input_sha256.extend(fingerprint.map(char::from));
         target.provenance.warnings = outcome.report.warnings;
         target.timings = outcome.report.timings;
+        target.prepared = Prepared::default();
         Ok(())
     }
 

@@ -137,9 +137,14 @@ fn what_is_not_built_in_says_so() {
 }
 
 #[test]
-#[ignore = "reviewed label maps and distances are not built in yet"]
 fn a_reviewed_label_map_answers_queries() {
     passes("queries");
+}
+
+#[test]
+#[ignore = "label maps are not read from files yet"]
+fn a_label_map_is_read_back() {
+    passes("reading");
 }
 
 #[test]

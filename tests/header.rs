@@ -22,6 +22,9 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("Surfaces", &["surface"]),
 ];
 
+/// Structures of ABI 1 that the contract does not have. Nothing that it declares may change, but there may be more.
+const ADDED_STRUCTURES: [&str; 2] = ["spinect_tool", "spinect_corridor"];
+
 /// The header that the sources give: what `cbindgen.toml` says about its beginning and end, and one section per noun
 /// between them. (In one piece, cbindgen would write all constants, then all types, then all functions.)
 fn generated() -> String {
@@ -235,7 +238,9 @@ fn sizes_offsets_and_constants_are_the_contracts() {
     // And nothing beside it.
     let (structures, constants) = declarations(&generated());
     let (wanted_structures, wanted_constants) = declarations(&names);
-    assert_eq!(structures.len(), wanted_structures.len());
+    let wanted: Vec<_> = wanted_structures.into_iter().map(|(name, _)| name).chain(ADDED_STRUCTURES.map(str::to_owned)).collect();
+    let more: Vec<_> = structures.iter().filter(|(name, _)| !wanted.contains(name)).collect();
+    assert!(more.is_empty() && structures.len() == wanted.len(), "structures beside the contract: {more:?}");
     let wanted: BTreeSet<_> = wanted_constants.iter().collect();
     let more: Vec<_> = constants.iter().filter(|name| !wanted.contains(name)).collect();
     assert!(more.is_empty(), "constants beside the contract: {more:?}");

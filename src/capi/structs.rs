@@ -98,6 +98,11 @@ impl<T: Struct> Output<T> {
         Ok(Output { pointer, size })
     }
 
+    /// Its `struct_size`.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
     /// Fills the structure: the fields this library knows, zeros behind them. Its `struct_size` stays.
     pub(super) fn write(self, value: T) {
         const SIZE: usize = size_of::<u32>();

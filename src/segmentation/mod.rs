@@ -1,11 +1,14 @@
 //! The result: a label map in the input's geometry, with statistics, confidence, provenance and warnings.
 
+mod queries;
 mod reviewed;
 mod statistics;
 mod warnings;
 
 use ndarray::{ArrayView3, ShapeBuilder};
 
+pub(crate) use self::queries::Prepared;
+pub use self::queries::{Clearance, Corridor, Distance, Tool, Violation};
 pub use self::statistics::Statistics;
 pub use self::warnings::Warnings;
 use crate::engine::{Device, Precision};
@@ -28,6 +31,7 @@ pub struct Segmentation {
     pub(crate) table: Vec<Label>,
     pub(crate) provenance: Provenance,
     pub(crate) timings: Timings,
+    pub(crate) prepared: Prepared,
 }
 
 /// The confidence of every voxel, kept on the model grid, which is smaller than most inputs.
@@ -123,6 +127,7 @@ impl Segmentation {
             table: labels.iter().map(Label::new).collect(),
             provenance,
             timings: Timings::default(),
+            prepared: Prepared::default(),
         };
         segmentation.reserve(geometry.dims, model_voxels)?;
         let background = labels.first().map_or(0, |label| label.value);

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Confidence, Label, Provenance, Segmentation, Statistics, Timings, Warnings};
+use super::{Confidence, Label, Prepared, Provenance, Segmentation, Statistics, Timings, Warnings};
 use crate::error::{Error, ErrorKind, Result, try_reserve};
 use crate::model::LabelConfig;
 use crate::pipeline::restore::Tally;
@@ -54,6 +54,7 @@ impl Segmentation {
             table: entries,
             provenance: Provenance { warnings, input_sha256, ..Provenance::default() },
             timings: Timings::default(),
+            prepared: Prepared::default(),
         })
     }
 }

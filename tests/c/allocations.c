@@ -60,14 +60,39 @@ static int32_t go_on(double fraction, const char *stage, void *user_data) {
   return 0;
 }
 
+/* A label that was found and prepared for questions, and one that was not prepared. */
+static int32_t prepared, unprepared;
+
+static void prepare(spinect_segmentation *segmentation) {
+  size_t at;
+  for (at = 0; at < spinect_segmentation_label_count(segmentation); ++at) {
+    spinect_label label;
+    CLEAR(label);
+    EXPECT(SPINECT_OK, spinect_segmentation_label(segmentation, at, &label));
+    if (label.voxels > 0) prepared = label.value;
+  }
+  unprepared = prepared == 0 ? 1 : 0;
+  EXPECT(SPINECT_OK, spinect_segmentation_prepare_queries(segmentation, prepared));
+}
+
 static void *ask(void *result) {
   const spinect_segmentation *segmentation = result;
-  double inside[3] = {3.0, 4.0, 5.0}, outside[3] = {300.0, 0.0, 0.0};
+  double inside[3] = {3.0, 4.0, 5.0}, outside[3] = {300.0, 0.0, 0.0}, nowhere[3] = {1e300, 0.0, 0.0};
   spinect_sample sample;
   spinect_distance distance;
+  spinect_clearance clearances[2];
+  spinect_corridor corridor;
+  spinect_tool tools[2];
   spinect_label label;
   CLEAR(sample);
   CLEAR(distance);
+  CLEAR(clearances[0]);
+  CLEAR(clearances[1]);
+  CLEAR(corridor);
+  CLEAR(tools[0]);
+  CLEAR(tools[1]);
+  memcpy(tools[0].from, outside, sizeof outside);
+  memcpy(tools[1].to, inside, sizeof inside);
   CLEAR(label);
   EXPECT(SPINECT_OK, spinect_thread_prepare());
   ALLOCATES_NOTHING(SPINECT_OK, spinect_segmentation_at(segmentation, SPINECT_WORLD_LPS, inside, &sample));
@@ -75,8 +100,21 @@ static void *ask(void *result) {
   ALLOCATES_NOTHING(SPINECT_ERROR_INVALID_ARGUMENT, spinect_segmentation_at(segmentation, 7, inside, &sample));
   ALLOCATES_NOTHING(SPINECT_ERROR_NULL_ARGUMENT, spinect_segmentation_at(NULL, 7, inside, &sample));
   ALLOCATES_NOTHING(SPINECT_ERROR_INVALID_HANDLE, spinect_segmentation_at((void *)inside, 7, inside, &sample));
-  ALLOCATES_NOTHING(SPINECT_ERROR_UNSUPPORTED,
-                    spinect_segmentation_distance(segmentation, 1, SPINECT_WORLD_RAS, inside, &distance));
+  ALLOCATES_NOTHING(SPINECT_OK, spinect_segmentation_distance(segmentation, prepared, SPINECT_WORLD_RAS, inside, &distance));
+  ALLOCATES_NOTHING(SPINECT_OK, spinect_segmentation_distance(segmentation, prepared, SPINECT_WORLD_RAS, outside, &distance));
+  ALLOCATES_NOTHING(SPINECT_OK, spinect_segmentation_clearance(segmentation, prepared, SPINECT_WORLD_LPS, outside, inside, 1.5,
+                                                               &clearances[0]));
+  ALLOCATES_NOTHING(SPINECT_OK,
+                    spinect_segmentation_clearances(segmentation, prepared, SPINECT_WORLD_LPS, tools, 2, clearances));
+  ALLOCATES_NOTHING(SPINECT_OK, spinect_segmentation_corridor(segmentation, prepared, SPINECT_WORLD_LPS, tools, 3.0, &corridor));
+  ALLOCATES_NOTHING(SPINECT_ERROR_NOT_PREPARED,
+                    spinect_segmentation_distance(segmentation, unprepared, SPINECT_WORLD_RAS, inside, &distance));
+  ALLOCATES_NOTHING(SPINECT_ERROR_UNKNOWN_LABEL,
+                    spinect_segmentation_distance(segmentation, 77, SPINECT_WORLD_RAS, inside, &distance));
+  ALLOCATES_NOTHING(SPINECT_ERROR_INVALID_ARGUMENT,
+                    spinect_segmentation_distance(segmentation, prepared, SPINECT_WORLD_RAS, nowhere, &distance));
+  ALLOCATES_NOTHING(SPINECT_ERROR_INVALID_ARGUMENT, spinect_segmentation_clearance(segmentation, prepared, SPINECT_WORLD_RAS,
+                                                                                   inside, outside, -1.0, clearances));
   ALLOCATES_NOTHING(SPINECT_OK, spinect_segmentation_label(segmentation, 1, &label));
   ALLOCATES_NOTHING(SPINECT_ERROR_INVALID_ARGUMENT, spinect_segmentation_label(segmentation, 999, &label));
   sample.struct_size = 1;
@@ -123,6 +161,7 @@ int main(int argc, char **argv) {
   ALLOCATES_NOTHING(SPINECT_ERROR_CANCELLED, spinect_session_segment_into(session, &volume, &run, labels, VOXELS));
   spinect_cancel_reset(cancel);
   EXPECT(SPINECT_OK, spinect_session_segment_again(session, &volume, &run, target));
+  prepare(target);
   ask(target);
   CHECK(pthread_create(&thread, NULL, ask, target) == 0 && pthread_join(thread, NULL) == 0);
   spinect_segmentation_free(target);

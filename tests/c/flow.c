@@ -280,7 +280,8 @@ int main(int argc, char **argv) {
   free(voxels);
   check_result(segmentation, &volume, labels);
   check_written(segmentation, argv[2], labels);
-  EXPECT(SPINECT_ERROR_UNSUPPORTED, spinect_segmentation_prepare_queries(segmentation, label));
+  EXPECT(SPINECT_ERROR_UNKNOWN_LABEL, spinect_segmentation_prepare_queries(segmentation, 77));
+  EXPECT(SPINECT_OK, spinect_segmentation_prepare_queries(segmentation, label));
   spinect_segmentation_free(segmentation);
   spinect_segmentation_free(segmentation);
   spinect_segmentation_free(target);

@@ -140,6 +140,21 @@ FIELD(spinect_clearance, nearest, 40);
 FIELD(spinect_clearance, length_inside_mm, 64);
 FIELD(spinect_clearance, unexamined_mm, 72);
 
+SIZE(spinect_tool, 64);
+FIELD(spinect_tool, struct_size, 0);
+FIELD(spinect_tool, reserved, 4);
+FIELD(spinect_tool, from, 8);
+FIELD(spinect_tool, to, 32);
+FIELD(spinect_tool, radius_mm, 56);
+
+SIZE(spinect_corridor, 72);
+FIELD(spinect_corridor, struct_size, 0);
+FIELD(spinect_corridor, violated, 4);
+FIELD(spinect_corridor, along_mm, 8);
+FIELD(spinect_corridor, at, 16);
+FIELD(spinect_corridor, nearest, 40);
+FIELD(spinect_corridor, unexamined_mm, 64);
+
 SIZE(spinect_surface_config, 24);
 FIELD(spinect_surface_config, struct_size, 0);
 FIELD(spinect_surface_config, world, 4);

@@ -248,12 +248,9 @@ void a_result_describes_itself(spinect::session& session, const spinect::volume&
   CHECK(status_of([&] { (void)segmentation.at(spinect::world::lps, {1000, 0, 0}); }) == SPINECT_ERROR_NOT_EXAMINED);
 }
 
-/// Until distances, reviewed label maps and surfaces are built in, the calls say so.
+/// Until reading label maps and surfaces are built in, the calls say so.
 void what_is_not_built_in_says_so(spinect::session& session, const spinect::volume& volume) {
-  auto segmentation = session.segment(volume);
-  auto distance = spinect::sized<spinect_distance>();
-  CHECK(segmentation.distance(2, spinect::world::ras, {0, 0, 0}, distance) == SPINECT_ERROR_UNSUPPORTED);
-  CHECK(status_of([&] { segmentation.prepare_queries(2); }) == SPINECT_ERROR_UNSUPPORTED);
+  const auto segmentation = session.segment(volume);
   CHECK(status_of([&] { (void)segmentation.surface(2); }) == SPINECT_ERROR_UNSUPPORTED);
   CHECK(status_of([&] { (void)spinect::segmentation::read("labels.nii.gz"); }) == SPINECT_ERROR_UNSUPPORTED);
 }
@@ -278,14 +275,17 @@ spinect::segmentation box_of_nerve() {
   return spinect::segmentation::from_labels(spinect::view(labels.data(), dims, unit, spinect::world::lps), table);
 }
 
-void a_reviewed_label_map_answers_queries(const std::string& scratch) {
-  auto segmentation = box_of_nerve();
+void a_label_map_is_read_back(const std::string& scratch) {
+  const auto segmentation = box_of_nerve();
   const std::string path = scratch + "/box-of-nerve.nii.gz";
   segmentation.write(path);
   const auto reread = spinect::segmentation::read(path);
   CHECK(std::equal(segmentation.labels().begin(), segmentation.labels().end(), reread.labels().begin(), reread.labels().end()));
   CHECK(status_of([&] { (void)spinect::segmentation::read(scratch + "/no-such-image.nii.gz"); }) == SPINECT_ERROR_IO);
+}
 
+void a_reviewed_label_map_answers_queries() {
+  auto segmentation = box_of_nerve();
   const spinect::point inside{14, 14, 14};
   const spinect::point beside{24.5, 14, 14}; // the box ends at 19.5
   CHECK(segmentation.at(spinect::world::lps, inside).label == 2);
@@ -294,10 +294,22 @@ void a_reviewed_label_map_answers_queries(const std::string& scratch) {
   CHECK(segmentation.distance(2, spinect::world::lps, beside, distance) == SPINECT_ERROR_NOT_PREPARED);
   segmentation.prepare_queries(2);
   CHECK(segmentation.distance(2, spinect::world::lps, beside, distance) == SPINECT_OK);
-  CHECK(std::abs(distance.distance_mm - 5) <= 0.5);
+  CHECK(std::abs(distance.distance_mm - 5) < 1e-9 && std::abs(distance.nearest[0] - 19.5) < 1e-9);
   CHECK(segmentation.distance(2, spinect::world::lps, inside).distance_mm < 0);
   const auto clearance = segmentation.clearance(2, spinect::world::lps, beside, {34.5, 14, 14}, 2);
-  CHECK(clearance.crosses == 0 && std::abs(clearance.distance_mm - 3) <= 0.5);
+  CHECK(clearance.crosses == 0 && std::abs(clearance.distance_mm - 3) < 1e-9);
+
+  // Needles that come down beside the box and through it, and how far the second may go.
+  const spinect::tool needles[] = {{{24.5, 14, 60}, {24.5, 14, 0}, 1}, {{14, 14, 60}, {14, 14, 0}, 1}};
+  const auto clearances = segmentation.clearances(2, spinect::world::lps, {needles, 2});
+  CHECK(clearances.size() == 2 && std::abs(clearances[0].distance_mm - 4) < 1e-9 && clearances[0].crosses == 0);
+  CHECK(clearances[1].crosses == 1 && std::abs(clearances[1].length_inside_mm - 10) < 1e-9);
+  CHECK(segmentation.corridor(2, spinect::world::lps, needles[0], 3).violated == 0);
+  const auto corridor = segmentation.corridor(2, spinect::world::lps, needles[1], 3);
+  CHECK(corridor.violated == 1 && std::abs(corridor.along_mm - (60 - 19.5 - 4)) < 1e-6);
+  // The needle starts above the volume, where nothing was examined.
+  CHECK(corridor.unexamined_mm < 0);
+  CHECK(status_of([&] { (void)segmentation.corridor(2, spinect::world::lps, needles[1], -1); }) == SPINECT_ERROR_INVALID_ARGUMENT);
 }
 
 void a_surface_encloses_its_label() {
@@ -336,7 +348,8 @@ bool run_scenario(const std::string& name, const std::string& model, const std::
   if (name == "stopping") return with_volume(a_run_stops_when_asked);
   if (name == "results") return with_volume(a_result_describes_itself);
   if (name == "unsupported") return with_volume(what_is_not_built_in_says_so);
-  if (name == "queries") return a_reviewed_label_map_answers_queries(scratch), true;
+  if (name == "queries") return a_reviewed_label_map_answers_queries(), true;
+  if (name == "reading") return a_label_map_is_read_back(scratch), true;
   if (name == "surfaces") return a_surface_encloses_its_label(), true;
   return false;
 }
