@@ -16,10 +16,11 @@ pub use crate::engine::{Device, Precision};
 use crate::error::{Error, ErrorKind, Result, try_vec};
 use crate::float_state::FloatState;
 use crate::geometry::Geometry;
-use crate::model::Model;
+use crate::model::{Config, Model};
 use crate::pipeline::Region;
 use crate::pipeline::combine::Winners;
 use crate::pipeline::grid::{Grid, GridMap, model_dims};
+use crate::pipeline::pieces::Pieces;
 use crate::pipeline::restore::{LabelMap, Tallies, restore};
 use crate::pipeline::window::Windows;
 use crate::segmentation::{Label, Prepared, Segmentation, Statistics, Timings, Warnings};
@@ -63,6 +64,7 @@ struct Work {
     windows: Windows,
     winners: Winners,
     tallies: Tallies,
+    pieces: Pieces,
 }
 
 /// One model, one device, all its buffers and threads. Shared by reference between threads; one segmentation at a
@@ -117,6 +119,7 @@ impl Session {
             windows: Windows::default(),
             winners: Winners::default(),
             tallies: Tallies::default(),
+            pieces: Pieces::default(),
         };
         Ok(Session {
             config: config.clone(),
@@ -369,6 +372,9 @@ impl Session {
         for channel in 1..loaded.values.len() {
             warnings |= Warnings::of_structure(&work.tallies.of(channel), &region);
         }
+        if work.is_fragmented(&loaded.config, &region) {
+            warnings |= Warnings::FRAGMENTED;
+        }
         if !loaded.clinical {
             warnings |= Warnings::MODEL_NOT_CLINICAL;
         }
@@ -426,6 +432,9 @@ impl Session {
         }
         work.winners.resize(voxels)?;
         work.tallies.reserve(geometry.dims[2], loaded.values.len())?;
+        if loaded.counts_pieces() {
+            work.pieces.reserve(grid)?;
+        }
         let (_, engine) = work.engine.as_mut().ok_or_else(no_model)?;
         engine.prepare(grid, count)
     }
@@ -445,6 +454,15 @@ struct Outcome {
 impl Work {
     fn loaded(&self) -> Result<Arc<Loaded>> {
         self.engine.as_ref().map(|(loaded, _)| Arc::clone(loaded)).ok_or_else(no_model)
+    }
+
+    /// Whether a structure is in more large pieces than the model says it has.
+    fn is_fragmented(&mut self, config: &Config, region: &Region) -> bool {
+        let (grid, region) = (self.map.dims, self.map.model_region(region));
+        config.labels.iter().enumerate().any(|(channel, label)| {
+            let count = |pieces: &mut Pieces| pieces.count_large(&self.winners.channels, grid, &region, channel as u8);
+            label.pieces.is_some_and(|most| count(&mut self.pieces).is_none_or(|pieces| pieces > most as usize))
+        })
     }
 
     fn restore_labels(&mut self, geometry: &Geometry, examined: &Region, labels: &mut [MaybeUninit<u8>]) -> Result<()> {

@@ -274,6 +274,56 @@ fn an_untrained_model_is_never_taken_for_a_clinical_one() {
     assert!(warnings.contains(Warnings::MODEL_NOT_CLINICAL), "{warnings:?}");
 }
 
+/// A model by hand that calls every voxel above its mean (of [`small_config`]'s preprocessing) its label 1, in at most so
+/// many pieces: kernels that pass their first channel on.
+fn threshold(pieces: Option<u32>) -> Vec<u8> {
+    let mut config = small_config();
+    config.labels[1].pieces = pieces;
+    let (config, mut tensors) = Model::untrained(config, 1).unwrap().into_parts();
+    for (name, tensor) in &mut tensors {
+        let shape = tensor.shape.clone();
+        let mut values = vec![0f32; tensor.data.len()];
+        let passes = ["encoder.0.0", "encoder.0.1", "decoder.0.0", "decoder.0.1"].iter().any(|layer| name.starts_with(layer));
+        match (name.rsplit('.').next().unwrap(), name.starts_with("head")) {
+            // The middle of the first kernel's first channel; the decoder's first convolution takes either half of its input.
+            ("weight", false) if passes && shape.len() == 5 => [0, shape[1] / 2].into_iter().for_each(|c| values[27 * c + 13] = 1.0),
+            ("weight", true) => values[shape[1]] = 10.0,
+            ("bias", true) => values.copy_from_slice(&[0.5, 0.0, -50.0]),
+            ("weight" | "running_var", false) if shape.len() == 1 => values.fill(1.0),
+            _ => {}
+        }
+        tensor.data = values;
+    }
+    Model::new(config, tensors).unwrap().to_bytes().unwrap()
+}
+
+#[test]
+fn a_structure_in_more_large_pieces_than_the_model_says_is_warned_of() {
+    let dims = [40, 30, 20];
+    let geometry = Geometry { dims, ijk_to_world: Affine::from_spacing([1.0; 3], [0.0; 3]), world: World::Ras };
+    // Two blocks, a crumb, and whether a bridge joins the blocks.
+    let voxels = |bridge: bool| -> Vec<i16> {
+        let value = |v: usize| {
+            let (i, j, k) = (v % 40, v / 40 % 30, v / 1200);
+            let block = ((4..14).contains(&i) || (24..34).contains(&i)) && (8..20).contains(&j) && (5..15).contains(&k);
+            let bone = block || (bridge && j == 10 && k == 9 && (14..24).contains(&i)) || (i, j, k) == (19, 25, 17);
+            if bone { 900 } else { -100 }
+        };
+        (0..dims.iter().product()).map(value).collect()
+    };
+    let warnings = |pieces, bridge| {
+        let session = Session::new(&SessionConfig { threads: 2, ..SessionConfig::default() }).unwrap();
+        session.load_weights_from_memory(&threshold(pieces)).unwrap();
+        let (voxels, run) = (voxels(bridge), Run::default());
+        let result = session.segment(&Volume::from_slice(&voxels, geometry).unwrap(), run).unwrap();
+        let expected: Vec<u8> = voxels.iter().map(|&hu| u8::from(hu > 0)).collect();
+        assert!(result.labels() == expected, "the model finds what is bright");
+        result.provenance().warnings.contains(Warnings::FRAGMENTED)
+    };
+    assert!(warnings(Some(1), false) && !warnings(Some(1), true));
+    assert!(!warnings(Some(2), false) && !warnings(None, false));
+}
+
 #[test]
 fn one_voxel_and_thin_volumes_are_segmented_too() {
     let session = session(2);

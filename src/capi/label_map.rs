@@ -103,6 +103,7 @@ fn label(raw: &spinect_label, at: usize) -> Result<LabelConfig> {
         color: raw.rgb,
         terminology: code(&raw.scheme, &raw.code, &raw.meaning)?,
         category: code(&raw.category_scheme, &raw.category_code, &raw.category_meaning)?,
+        pieces: None,
     })
 }
 

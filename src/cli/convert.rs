@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::console::{Console, plain};
 use super::files;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Config, Model};
 
 /// Write a model again: in half the bytes, or with another name and description
@@ -29,6 +29,9 @@ pub(super) struct Arguments {
     /// A text of the model's provenance; may be given several times
     #[arg(long, value_name = "KEY=TEXT")]
     provenance: Vec<Fact>,
+    /// In how many large pieces a label's structure is at most; results with more warn of it. May be given several times
+    #[arg(long, value_name = "LABEL=N")]
+    pieces: Vec<Pieces>,
     /// Replace a file that exists
     #[arg(long)]
     force: bool,
@@ -57,6 +60,18 @@ impl FromStr for Fact {
     }
 }
 
+#[derive(Clone, Debug)]
+struct Pieces(String, u32);
+
+impl FromStr for Pieces {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let parsed = text.rsplit_once('=').and_then(|(label, count)| Some(Pieces(label.into(), count.parse().ok().filter(|n| *n > 0)?)));
+        parsed.ok_or_else(|| "pieces are LABEL=N, for example nerve=1".into())
+    }
+}
+
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<String> {
     files::check_outputs(&[&arguments.output], &[&arguments.model], arguments.force)?;
     let model = Model::from_file(&arguments.model)?;
@@ -66,6 +81,12 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<String> {
     config.provenance.extend(facts);
     // Rounded, renamed or described anew, it is no longer the file that its maker declared.
     config.provenance.retain(|key, _| key != "clinical");
+    for Pieces(name, count) in &arguments.pieces {
+        let Some(label) = config.labels.iter_mut().find(|label| label.name == *name) else {
+            return Err(Error::new(ErrorKind::UnknownLabel, format!("the model has no label \"{name}\": see spinect info")));
+        };
+        label.pieces = Some(*count);
+    }
     let name = arguments.name.clone().unwrap_or(config.name);
     let model = Model::new(Config { name, ..config }, tensors)?;
     let bytes = match arguments.weights {

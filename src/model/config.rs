@@ -176,6 +176,10 @@ pub struct LabelConfig {
     /// The coded category of the structure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<Code>,
+    /// In how many large pieces the structure is at most (a tenth of its voxels or more each); more are warned of. `None`:
+    /// in any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pieces: Option<u32>,
 }
 
 /// A coded concept, for example SNOMED CT 272673000 "Bone".

@@ -51,5 +51,12 @@ fn normalized_convolutions(levels: usize) -> Vec<String> {
 /// A label; one that has a code is of the category "Tissue".
 fn label(value: u8, name: &str, color: [u8; 3], code: Option<(&str, &str)>) -> LabelConfig {
     let snomed = |(code, meaning): (&str, &str)| Code { scheme: "SCT".into(), code: code.into(), meaning: meaning.into() };
-    LabelConfig { value, name: name.into(), color, terminology: code.map(snomed), category: code.map(|_| snomed(("85756007", "Tissue"))) }
+    LabelConfig {
+        value,
+        name: name.into(),
+        color,
+        terminology: code.map(snomed),
+        category: code.map(|_| snomed(("85756007", "Tissue"))),
+        pieces: None,
+    }
 }

@@ -142,6 +142,9 @@ impl Config {
             if !names.insert(&label.name) {
                 return refuse(&key, quoted(&label.name), "is another label's too: names must be unique");
             }
+            if label.pieces == Some(0) {
+                return refuse(&format!("labels[{index}].pieces"), 0, "must be at least 1, or left out");
+            }
             for (what, code) in [("terminology", &label.terminology), ("category", &label.category)] {
                 let Some(Code { scheme, code, meaning }) = code else { continue };
                 for (part, content) in [("scheme", scheme), ("code", code), ("meaning", meaning)] {

@@ -3,6 +3,7 @@
 
 pub mod combine;
 pub mod grid;
+pub mod pieces;
 pub mod restore;
 pub mod window;
 

@@ -234,7 +234,8 @@ mod tests {
         let within = |c: usize| (5..15).contains(&c);
         let labels: Vec<u8> = (0..8000).map(|v| if within(v % 20) && within(v / 20 % 20) && within(v / 400) { 2 } else { 0 }).collect();
         let geometry = Geometry { dims: [20; 3], ijk_to_world: Affine::from_spacing([1.0; 3], [0.0; 3]), world: World::Lps };
-        let label = |value, name: &str| LabelConfig { value, name: name.into(), color: [0; 3], terminology: None, category: None };
+        let label =
+            |value, name: &str| LabelConfig { value, name: name.into(), color: [0; 3], terminology: None, category: None, pieces: None };
         Segmentation::from_labels(&Volume::from_slice(&labels, geometry).unwrap(), &[label(1, "bone"), label(2, "nerve")]).unwrap()
     }
 

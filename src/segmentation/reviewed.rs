@@ -30,7 +30,7 @@ impl Segmentation {
         let mut entries: Vec<Label> = table.iter().map(Label::new).collect();
         if !table.iter().any(|label| label.value == 0) {
             let color = [0; 3];
-            let background = LabelConfig { value: 0, name: BACKGROUND.into(), color, terminology: None, category: None };
+            let background = LabelConfig { value: 0, name: BACKGROUND.into(), color, terminology: None, category: None, pieces: None };
             entries.insert(0, Label::new(&background));
         }
         let places = places(&entries)?;
@@ -112,7 +112,7 @@ mod tests {
     use crate::geometry::{Affine, Geometry, World};
 
     fn label(value: u8, name: &str) -> LabelConfig {
-        LabelConfig { value, name: name.into(), color: [1, 2, 3], terminology: None, category: None }
+        LabelConfig { value, name: name.into(), color: [1, 2, 3], terminology: None, category: None, pieces: None }
     }
 
     fn geometry() -> Geometry {

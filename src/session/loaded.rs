@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::geometry::Geometry;
 use crate::model::{Config, Model};
 use crate::pipeline::grid::{GridMap, model_dims};
+use crate::pipeline::pieces::Pieces;
 use crate::pipeline::restore::Tallies;
 use crate::pipeline::window::Windows;
 use crate::segmentation::{Provenance, Warnings};
@@ -85,8 +86,14 @@ impl Loaded {
         // The grid, the winning channel and its confidence; in the result, label and confidence.
         let buffers = model * (4 + 1 + 4) + input + model * 4;
         let tallies = Tallies::bytes(geometry.dims[2], self.values.len()) as u64;
-        let host_bytes = self.memory.host_bytes(grid, count).saturating_add(buffers + tables + tallies);
+        let pieces = if self.counts_pieces() { Pieces::bytes(grid) as u64 } else { 0 };
+        let host_bytes = self.memory.host_bytes(grid, count).saturating_add(buffers + tables + tallies + pieces);
         Ok(MemoryEstimate { host_bytes, device_bytes: 0 })
+    }
+
+    /// Whether the model says of a label in how many pieces it is.
+    pub fn counts_pieces(&self) -> bool {
+        self.config.labels.iter().any(|label| label.pieces.is_some())
     }
 
     /// What a result of this model says of its making, before there is one.

@@ -39,6 +39,7 @@ pub fn labels_of(classes: &Classes) -> Vec<LabelConfig> {
             color: COLORS[class % COLORS.len()],
             terminology: known.map(|(_, code, meaning)| snomed(code, meaning)),
             category: known.map(|_| snomed("123037004", "Anatomical Structure")),
+            pieces: None,
         }
     };
     classes.names().iter().enumerate().map(label).collect()

@@ -40,6 +40,8 @@ pub fn small_config() -> Config {
     let mut config = Config::spinect(&[4, 8, 16]);
     config.window.size = [16, 32, 32];
     config.window.stride = [10, 20, 20];
+    // So that pieces are counted, too.
+    config.labels[2].pieces = Some(1);
     config
 }
 
