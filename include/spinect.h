@@ -1351,6 +1351,29 @@ spinect_status spinect_segmentation_from_labels(const spinect_volume *labels,
                                                 spinect_segmentation **segmentation);
 
 /**
+ * Makes background of all voxels of a label that are not in its largest pieces, and counts anew. Never done unasked; a
+ * report of the result should say that it was done. Voxels that share a face, an edge or a corner are of one piece.
+ * Confidences stay those of the labels that won; questions need `spinect_segmentation_prepare_queries` again.
+ *
+ * @param segmentation The result. Unchanged if the call fails.
+ * @param label The label's value; not the background's.
+ * @param keep How many pieces stay, the largest, at least 1.
+ * @param least_mm3 Of those, smaller ones go, too, in mm^3; 0: none does.
+ * @param removed Receives how many voxels became background.
+ * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED, BUSY (somebody uses the result),
+ *         INVALID_ARGUMENT, UNKNOWN_LABEL, OUT_OF_MEMORY, THREAD (only on a thread with less than 256 KiB of stack, which
+ *         needs another's).
+ * @par Threads
+ * Any thread; nobody else may use the result during the call, also not what `spinect_segmentation_labels` gave.
+ */
+SPINECT_NODISCARD
+spinect_status spinect_segmentation_clean(spinect_segmentation *segmentation,
+                                          int32_t label,
+                                          uint64_t keep,
+                                          double least_mm3,
+                                          uint64_t *removed);
+
+/**
  * Reads a label map that was reviewed or edited. Not available in version 0.1.
  *
  * @param path The file, UTF-8.

@@ -373,6 +373,14 @@ public:
     return result;
   }
 
+  /// Makes background of all voxels of a label that are not in its largest pieces (of at least `least_mm3`), and counts anew.
+  /// Returns how many that were. No other thread may use this segmentation meanwhile; prepare queries again.
+  std::uint64_t clean(std::int32_t label, std::uint64_t keep, double least_mm3 = 0) {
+    std::uint64_t removed = 0;
+    check(spinect_segmentation_clean(get(), label, keep, least_mm3, &removed));
+    return removed;
+  }
+
   /// Prepares distance queries for a label, once; no other thread may use this segmentation meanwhile.
   void prepare_queries(std::int32_t label) { check(spinect_segmentation_prepare_queries(get(), label)); }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::handle::vacancy;
+use super::handle::{enter_exclusively, vacancy};
 use super::segment::spinect_segmentation;
 use super::segmentation::{later, spinect_label};
 use super::status::{border, fail, require, spinect_status};
@@ -10,7 +10,7 @@ use super::structs::{field, path, read};
 use super::volume::{Values, spinect_volume};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Code, LabelConfig};
-use crate::segmentation::Segmentation;
+use crate::segmentation::{Cleaning, Segmentation};
 use crate::threads::with_enough_stack;
 
 /// As many labels as a label map has values.
@@ -104,6 +104,40 @@ fn label(raw: &spinect_label, at: usize) -> Result<LabelConfig> {
         terminology: code(&raw.scheme, &raw.code, &raw.meaning)?,
         category: code(&raw.category_scheme, &raw.category_code, &raw.category_meaning)?,
         pieces: None,
+    })
+}
+
+/// Makes background of all voxels of a label that are not in its largest pieces, and counts anew. Never done unasked; a
+/// report of the result should say that it was done. Voxels that share a face, an edge or a corner are of one piece.
+/// Confidences stay those of the labels that won; questions need `spinect_segmentation_prepare_queries` again.
+///
+/// @param segmentation The result. Unchanged if the call fails.
+/// @param label The label's value; not the background's.
+/// @param keep How many pieces stay, the largest, at least 1.
+/// @param least_mm3 Of those, smaller ones go, too, in mm^3; 0: none does.
+/// @param removed Receives how many voxels became background.
+/// @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED, BUSY (somebody uses the result),
+///         INVALID_ARGUMENT, UNKNOWN_LABEL, OUT_OF_MEMORY, THREAD (only on a thread with less than 256 KiB of stack, which
+///         needs another's).
+/// @par Threads
+/// Any thread; nobody else may use the result during the call, also not what `spinect_segmentation_labels` gave.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn spinect_segmentation_clean(
+    segmentation: *mut spinect_segmentation,
+    label: i32,
+    keep: u64,
+    least_mm3: f64,
+    removed: *mut u64,
+) -> spinect_status {
+    border(|| {
+        require!(segmentation, removed);
+        let mut segmentation = enter_exclusively(segmentation)?;
+        let cleaning = Cleaning { keep: usize::try_from(keep).unwrap_or(usize::MAX), least_mm3 };
+        let voxels = with_enough_stack(|| segmentation.clean(label, &cleaning))?;
+        // SAFETY: not NULL; the caller gives a place for a number.
+        unsafe { removed.write_unaligned(voxels) };
+        Ok(())
     })
 }
 

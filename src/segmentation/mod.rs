@@ -1,5 +1,6 @@
 //! The result: a label map in the input's geometry, with statistics, confidence, provenance and warnings.
 
+mod cleaning;
 mod queries;
 mod reviewed;
 mod statistics;
@@ -7,6 +8,7 @@ mod warnings;
 
 use ndarray::{ArrayView3, ShapeBuilder};
 
+pub use self::cleaning::Cleaning;
 pub(crate) use self::queries::Prepared;
 pub use self::queries::{Clearance, Corridor, Distance, Tool, Violation};
 pub use self::statistics::Statistics;

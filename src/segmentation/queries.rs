@@ -179,7 +179,7 @@ impl Segmentation {
     }
 
     /// The value of a label of the table.
-    fn value_of(&self, label: i32) -> Result<u8> {
+    pub(super) fn value_of(&self, label: i32) -> Result<u8> {
         let value = u8::try_from(label).ok().filter(|value| self.table.iter().any(|entry| entry.value == *value));
         value.ok_or(Error::new(ErrorKind::UnknownLabel, UNKNOWN))
     }

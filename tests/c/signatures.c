@@ -45,6 +45,7 @@ static spinect_status (*const spinect_segmentation_prepare_queries_is)(spinect_s
 static spinect_status (*const spinect_segmentation_at_is)(const spinect_segmentation *segmentation, int32_t world, const double point[3], spinect_sample *sample) = spinect_segmentation_at;
 static spinect_status (*const spinect_segmentation_distance_is)(const spinect_segmentation *segmentation, int32_t label, int32_t world, const double point[3], spinect_distance *distance) = spinect_segmentation_distance;
 static spinect_status (*const spinect_segmentation_clearance_is)(const spinect_segmentation *segmentation, int32_t label, int32_t world, const double from[3], const double to[3], double tool_radius_mm, spinect_clearance *clearance) = spinect_segmentation_clearance;
+static spinect_status (*const spinect_segmentation_clean_is)(spinect_segmentation *segmentation, int32_t label, uint64_t keep, double least_mm3, uint64_t *removed) = spinect_segmentation_clean;
 static spinect_status (*const spinect_segmentation_clearances_is)(const spinect_segmentation *segmentation, int32_t label, int32_t world, const spinect_tool *tools, size_t count, spinect_clearance *clearances) = spinect_segmentation_clearances;
 static spinect_status (*const spinect_segmentation_corridor_is)(const spinect_segmentation *segmentation, int32_t label, int32_t world, const spinect_tool *tool, double margin_mm, spinect_corridor *corridor) = spinect_segmentation_corridor;
 static spinect_status (*const spinect_segmentation_surface_is)(const spinect_segmentation *segmentation, int32_t label, const spinect_surface_config *config, spinect_surface **surface) = spinect_segmentation_surface;
@@ -104,6 +105,7 @@ int main(void) {
   PRESENT(spinect_surface_free_is);
   PRESENT(spinect_segmentation_clearances_is);
   PRESENT(spinect_segmentation_corridor_is);
+  PRESENT(spinect_segmentation_clean_is);
   printf("%d functions\n", present);
-  return present == 48 ? 0 : 1;
+  return present == 49 ? 0 : 1;
 }

@@ -309,6 +309,13 @@ void a_reviewed_label_map_answers_queries() {
   CHECK(corridor.violated == 1 && std::abs(corridor.along_mm - (60 - 19.5 - 4)) < 1e-6);
   // The needle starts above the volume, where nothing was examined.
   CHECK(corridor.unexamined_mm < 0);
+  // One piece stays as it is; less than its volume does not.
+  CHECK(segmentation.clean(2, 1) == 0 && segmentation.distance(2, spinect::world::lps, beside).distance_mm > 0);
+  CHECK(status_of([&] { (void)segmentation.clean(0, 1); }) == SPINECT_ERROR_INVALID_ARGUMENT);
+  CHECK(segmentation.clean(2, 1, 1000.5) == 1000 && segmentation.label(2).voxels == 0);
+  CHECK(segmentation.distance(2, spinect::world::lps, beside, distance) == SPINECT_ERROR_NOT_PREPARED);
+  segmentation = box_of_nerve();
+  segmentation.prepare_queries(2);
   CHECK(status_of([&] { (void)segmentation.corridor(2, spinect::world::lps, needles[1], -1); }) == SPINECT_ERROR_INVALID_ARGUMENT);
 }
 
