@@ -63,6 +63,7 @@
 //! | `query` | distances between points, tools and structures |
 //! | [`metrics`] | pixel accuracy, IoU, Dice, distances between surfaces |
 //! | [`distance`] | the exact distance transform |
+//! | [`surface`] | the surface of a label as triangles |
 //! | `report` | the paper's tables and figures, as files and one page (feature `report`) |
 //! | [`phantom`] | synthetic lumbosacral CT with true labels |
 //! | [`error`] | every way to fail, once |
@@ -97,6 +98,7 @@ mod query;
 pub mod report;
 pub mod segmentation;
 pub mod session;
+pub mod surface;
 mod threads;
 #[cfg(feature = "trainer")]
 pub mod trainer;
@@ -108,6 +110,7 @@ pub use io::{GeometryChoice, ReadOptions, read_image, write_segmentation};
 pub use model::Model;
 pub use segmentation::{Segmentation, Warnings};
 pub use session::{Cancel, Device, Precision, Run, Session, SessionConfig};
+pub use surface::Surface;
 pub use volume::{Image, Rescale, Volume, Voxel, VoxelType};
 
 #[cfg(test)]

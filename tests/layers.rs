@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["session", "trainer", "report"],
     &["pipeline", "engine", "segmentation"],
     &["ops", "model", "io", "phantom", "metrics"],
-    &["volume", "geometry", "distance", "query"],
+    &["volume", "geometry", "distance", "query", "surface"],
     &["error", "float_state", "threads", "testing"],
 ];
 
