@@ -5,10 +5,15 @@
 //! 2. Smoothing that every point ends within its own cell of the dual grid: `smooth`. Then the volume is given back, piece
 //!    by piece: `volume`.
 //!
+//! 3. Triangles are taken away, as many as asked for, as long as a bound holds: `decimate`.
+//!
 //! How far this may go is known: see [`Surface::of`]. All of it happens on the caller's thread, so the same label gives the
 //! same bits whatever runs beside it.
 
 mod cell;
+mod collapse;
+mod decimate;
+mod mesh;
 mod net;
 mod smooth;
 mod volume;
@@ -72,6 +77,10 @@ impl Surface {
     /// half a voxel's diagonal of each other, every point of either. Each piece (and each cavity) encloses the volume of its
     /// voxels within 0.1 %, and within 1 % where most of its voxels touch others only at their edges and corners.
     ///
+    /// Triangles are taken away until `reduction` is reached, the flattest first, as long as the surface stays within half
+    /// the voxels' shortest edge of what it was before, every point of either. What cannot be taken away within that bound
+    /// stays. This changes no volume.
+    ///
     /// # Errors
     /// [`ErrorKind::InvalidGeometry`] for a geometry that [`Geometry::check`] refuses; [`ErrorKind::InvalidArgument`] if
     /// `labels` does not hold its number of voxels, for options out of range, or for more than 2³² points or triangles;
@@ -83,9 +92,6 @@ impl Surface {
         if labels.len() != geometry.voxel_count() {
             let message = format!("{} labels given, the dimensions {:?} hold {}", labels.len(), geometry.dims, geometry.voxel_count());
             return Err(Error::new(ErrorKind::InvalidArgument, message));
-        }
-        if options.reduction > 0.0 {
-            return Err(Error::new(ErrorKind::Unsupported, "taking triangles away is not available yet: set reduction to 0"));
         }
         let Some(net) = net::net(labels, value, geometry.dims)? else {
             return Err(Error::new(ErrorKind::LabelAbsent, format!("no voxel carries label {value}: there is no surface to make")));
@@ -107,6 +113,12 @@ impl Surface {
         if ijk_to_world.determinant() < 0.0 {
             // Seen in a left-handed volume, the other side is outside.
             triangles.iter_mut().for_each(|triangle| triangle.swap(1, 2));
+        }
+        if options.reduction > 0.0 {
+            let tolerance_mm = columns.map(norm).into_iter().fold(f64::INFINITY, f64::min) / 2.0;
+            let decimated = decimate::decimated(points, triangles, options.reduction, tolerance_mm)?;
+            deviation_mm += decimated.deviation_mm;
+            (points, triangles) = (decimated.points, decimated.triangles);
         }
         let origin = ijk_to_world.apply(net.first_voxel.map(|index| index as f64));
         for point in &mut points {

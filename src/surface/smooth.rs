@@ -2,14 +2,14 @@
 //!
 //! The filter is a windowed sinc of the net's Laplacian as a series of Chebyshev polynomials (G. Taubin, T. Zhang and
 //! G. Golub, *Optimal Surface Smoothing as Filter Design*, ECCV 1996): unlike repeated averaging, it leaves what is coarser
-//! than its cut-off where it is, so that a nerve does not grow thin. An edge of the net weighs 1/length², with the length of
-//! the voxel's edge beside it: a ripple of so many millimeters is the same in thick slices as in thin ones.
+//! than its cut-off where it is, so that a nerve does not grow thin. The Laplacian is that of the voxels' faces in millimeters:
+//! a ripple of so many millimeters is the same in thick slices as in thin ones.
 
 use std::f64::consts::PI;
 
 use super::net::Net;
 use crate::error::{Result, try_reserve, try_vec};
-use crate::geometry::{Affine, dot};
+use crate::geometry::{Affine, cross, dot, norm};
 
 /// How far a point may be from its cell's center along an axis, in voxels. A little less than the half, so that points of
 /// two cells never meet.
@@ -19,8 +19,12 @@ const REACH: f64 = 0.49;
 /// 32 bits tell them apart, and takes less than 1 % from a voxel that touches others only at its edges and corners.
 const GAP: f64 = 0.001;
 
-/// The highest degree of the filter. It is reached where `smoothing_mm` is about 12 voxels; the filter is no coarser then.
-const MAX_DEGREE: usize = 160;
+/// How often a point is put onto its cell and the surface by turns.
+const TURNS: usize = 8;
+
+/// The highest degree of the filter. It is reached where `smoothing_mm` is about 7 times the shortest edge of a voxel. A
+/// coarser filter would smooth no more: the points are at the ends of their cells.
+const MAX_DEGREE: usize = 100;
 
 /// The transition of the filter, from 1 to 0, takes from half its cut-off (as an angle) to one and a half times that.
 const DEGREE_TIMES_ANGLE: f64 = 4.0 * PI;
@@ -50,6 +54,7 @@ pub(super) fn smoothed(net: &Net, ijk_to_world: &Affine, smoothing_mm: f64) -> R
         let cut_off = (PI / (2.0 * smoothing_mm)).powi(2);
         if let Some(filter) = Filter::below(cut_off, graph.largest_eigenvalue()) {
             filter.apply(&graph, &mut points)?;
+            slide_into_cells(net, &mut points)?;
         }
     }
     for ((point, &center), &sides) in points.iter_mut().zip(&net.centers).zip(&net.sides) {
@@ -58,50 +63,90 @@ pub(super) fn smoothed(net: &Net, ijk_to_world: &Affine, smoothing_mm: f64) -> R
     Ok(points)
 }
 
-/// Who is whose neighbor in the net.
+/// Moves points that the filter has carried out of their cells back along the smooth surface: to a place of the cell on the
+/// plane that touches the surface at the point, if there is one. The nearest place of the cell would often lie beside the
+/// surface, for the filter also spaces points evenly along it, over more than a voxel where slices are thick.
+fn slide_into_cells(net: &Net, points: &mut [[f64; 3]]) -> Result<()> {
+    let mut normals = try_vec([0.0; 3], points.len(), "the normals of a surface")?;
+    for quad in &net.quads {
+        let [a, b, c, d] = quad.map(|point| points[point as usize]);
+        let normal = cross([0, 1, 2].map(|axis| c[axis] - a[axis]), [0, 1, 2].map(|axis| d[axis] - b[axis]));
+        for &point in quad {
+            normals[point as usize] = [0, 1, 2].map(|axis| normals[point as usize][axis] + normal[axis]);
+        }
+    }
+    for (at, point) in points.iter_mut().enumerate() {
+        let (normal, touching) = (normals[at], *point);
+        let square = dot(normal, normal);
+        // Onto the cell and onto the plane by turns: the two are convex, so this leads to where they meet.
+        for _ in 0..TURNS {
+            *point = confined(*point, net.centers[at], net.sides[at]);
+            let above = dot(normal, [0, 1, 2].map(|axis| point[axis] - touching[axis]));
+            if square > 0.0 {
+                *point = [0, 1, 2].map(|axis| point[axis] - above / square * normal[axis]);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The Laplacian of the net as one matrix: the voxels' faces are rectangles, on which conductance and area are those of
+/// finite volumes. On a face of sides p and q, half of q/p conducts along either side p, and a quarter of p·q belongs to each
+/// corner.
 struct Graph {
     /// Where the neighbors of every point start in `neighbors`, and at last their number.
     starts: Vec<usize>,
     neighbors: Vec<u32>,
-    /// The axis along which each neighbor lies.
-    axes: Vec<u8>,
-    /// What an edge along each axis weighs, 1/mm².
-    weights: [f64; 3],
+    /// What the edge to each neighbor conducts, per area of the point, 1/mm².
+    weights: Vec<f64>,
 }
 
 impl Graph {
     fn of(net: &Net, ijk_to_world: &Affine) -> Result<Self> {
+        const WHAT: &str = "the edges of a surface";
+        let lengths = [0, 1, 2].map(|axis| norm(ijk_to_world.column(axis)));
         // Around a quadrilateral, every edge of a closed oriented net is met once in either direction.
-        let directed = || net.quads.iter().flat_map(|quad| (0..4).map(|at| [quad[at] as usize, quad[(at + 1) % 4] as usize]));
-        let mut starts = try_vec(0usize, net.centers.len() + 1, "the edges of a surface")?;
-        for [from, _] in directed() {
-            starts[from + 1] += 1;
+        let mut starts = try_vec(0usize, net.centers.len() + 1, WHAT)?;
+        for &point in net.quads.iter().flatten() {
+            starts[point as usize + 1] += 1;
         }
         for at in 1..starts.len() {
             starts[at] += starts[at - 1];
         }
-        let mut neighbors = try_vec(0u32, net.quads.len() * 4, "the edges of a surface")?;
-        let mut axes = try_vec(0u8, net.quads.len() * 4, "the edges of a surface")?;
-        let mut free = Vec::new();
-        try_reserve(&mut free, starts.len(), "the edges of a surface")?;
-        free.extend_from_slice(&starts);
-        for [from, to] in directed() {
-            let at = free[from];
-            free[from] += 1;
-            neighbors[at] = to as u32;
-            axes[at] = (0..3).find(|&axis| net.centers[from][axis] != net.centers[to][axis]).unwrap_or(0) as u8;
+        // A point has as many neighbors as quadrilaterals: the next corner of each.
+        let mut neighbors = try_vec(u32::MAX, net.quads.len() * 4, WHAT)?;
+        let mut weights = try_vec(0.0, net.quads.len() * 4, WHAT)?;
+        let mut areas = try_vec(0.0, net.centers.len(), WHAT)?;
+        for quad in &net.quads {
+            for at in 0..4 {
+                let [before, point, after] = [at + 3, at, at + 1].map(|at| quad[at % 4]);
+                let length = |to: u32| {
+                    let (here, there) = (net.centers[point as usize], net.centers[to as usize]);
+                    (0..3).find(|&axis| here[axis] != there[axis]).map_or(1.0, |axis| lengths[axis])
+                };
+                let (p, q) = (length(before), length(after));
+                areas[point as usize] += p * q / 4.0;
+                let range = starts[point as usize]..starts[point as usize + 1];
+                for (neighbor, conductance) in [(before, q / p / 2.0), (after, p / q / 2.0)] {
+                    let slot = neighbors[range.clone()].iter().position(|&known| known == neighbor || known == u32::MAX);
+                    let slot = range.start + slot.unwrap_or(0);
+                    neighbors[slot] = neighbor;
+                    weights[slot] += conductance;
+                }
+            }
         }
-        let weights = [0, 1, 2].map(|axis| {
-            let step = ijk_to_world.column(axis);
-            1.0 / dot(step, step)
-        });
-        Ok(Graph { starts, neighbors, axes, weights })
+        for (point, area) in areas.iter().enumerate() {
+            for weight in &mut weights[starts[point]..starts[point + 1]] {
+                *weight /= area;
+            }
+        }
+        Ok(Graph { starts, neighbors, weights })
     }
 
     /// The neighbors of a point, with the weights of the edges to them.
     fn around(&self, point: usize) -> impl Iterator<Item = (usize, f64)> {
         let range = self.starts[point]..self.starts[point + 1];
-        self.neighbors[range.clone()].iter().zip(&self.axes[range]).map(|(&to, &axis)| (to as usize, self.weights[usize::from(axis)]))
+        self.neighbors[range.clone()].iter().zip(&self.weights[range]).map(|(&to, &weight)| (to as usize, weight))
     }
 
     /// A bound of the Laplacian's eigenvalues (Gershgorin), 1/mm².
