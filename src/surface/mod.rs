@@ -4,7 +4,6 @@
 //!    edge or at a corner, and at the border of the volume, where a structure is closed by the faces of its last voxels.
 //! 2. Smoothing that every point ends within its own cell of the dual grid: `smooth`. Then the volume is given back, piece
 //!    by piece: `volume`.
-//!
 //! 3. Triangles are taken away, as many as asked for, as long as a bound holds: `decimate`.
 //!
 //! How far this may go is known: see [`Surface::of`]. All of it happens on the caller's thread, so the same label gives the
@@ -13,6 +12,7 @@
 mod cell;
 mod collapse;
 mod decimate;
+mod filter;
 mod mesh;
 mod net;
 mod smooth;
@@ -32,7 +32,7 @@ pub struct Options {
     /// The world of the points.
     pub world: World,
     /// Features smaller than about this are smoothed away, in mm. 0: none, the surface is that of the voxels, step by step.
-    /// One to three times the voxels' longest edge takes their steps away; more than 12 times that edge does no more.
+    /// One to two times the voxels' longest edge takes their steps away; more than about 7 times the shortest does no more.
     pub smoothing_mm: f64,
     /// The share of the triangles to take away: 0 (none) to less than 1.
     pub reduction: f64,
@@ -197,6 +197,14 @@ impl<T> Growing<T> for Vec<T> {
         self.push(value);
         Ok(())
     }
+}
+
+/// A copy that can fail.
+fn copy_of<T: Copy>(values: &[T]) -> Result<Vec<T>> {
+    let mut copy = Vec::new();
+    try_reserve(&mut copy, values.len(), "the points of a surface")?;
+    copy.extend_from_slice(values);
+    Ok(copy)
 }
 
 /// A number of points or triangles, which are counted in 32 bits.
