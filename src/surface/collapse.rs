@@ -2,10 +2,11 @@
 
 use super::Growing;
 use super::mesh::Mesh;
+use super::view::View;
 use crate::error::Result;
 use crate::geometry::{cross, dot, norm};
 
-type Vector = [f64; 3];
+pub(super) type Vector = [f64; 3];
 
 /// The least angle between a new triangle and the direction in which it is compared with the old ones: its sine.
 const STEEPEST: f64 = 0.2;
@@ -184,71 +185,6 @@ impl Patch {
     }
 }
 
-/// A direction to look along, and a plane across it.
-struct View {
-    along: Vector,
-    across: [Vector; 2],
-}
-
-impl View {
-    fn along(direction: Vector) -> Option<Self> {
-        let length = norm(direction);
-        let along = direction.map(|value| value / length);
-        // Perpendicular to the axis that is farthest from the direction, so that it has a length.
-        let farthest = (0..3).min_by(|&a, &b| along[a].abs().total_cmp(&along[b].abs()))?;
-        let axis = [0, 1, 2].map(|at| f64::from(u8::from(at == farthest)));
-        let first = cross(axis, along);
-        let first_length = norm(first);
-        let first = first.map(|value| value / first_length);
-        (length > 0.0 && length.is_finite()).then(|| View { along, across: [first, cross(along, first)] })
-    }
-
-    fn height(&self, point: Vector) -> f64 {
-        dot(self.along, point)
-    }
-
-    fn flat(&self, point: Vector) -> [f64; 2] {
-        self.across.map(|axis| dot(axis, point))
-    }
-
-    /// Twice the area of a triangle as it is seen, negative from behind.
-    fn area(&self, corners: [Vector; 3]) -> f64 {
-        dot(self.along, normal_of(corners))
-    }
-
-    /// How far the point lies from the triangle before or behind it. The triangles fill the polygon in which the point is
-    /// seen; by rounding, it may seem to lie just beside all of them.
-    fn height_difference(&self, point: Vector, triangles: impl Iterator<Item = [Vector; 3]>) -> Option<f64> {
-        let at = self.flat(point);
-        let (mut best, mut height) = (f64::NEG_INFINITY, None);
-        for corners in triangles {
-            let [a, b, c] = corners.map(|corner| self.flat(corner));
-            let area = cross_flat(minus(b, a), minus(c, a));
-            let shares = [(b, c), (c, a), (a, b)].map(|(from, to)| cross_flat(minus(from, at), minus(to, at)) / area);
-            let inside = shares.into_iter().fold(f64::INFINITY, f64::min);
-            if inside > best {
-                best = inside;
-                height = Some((0..3).map(|corner| shares[corner] * self.height(corners[corner])).sum::<f64>());
-            }
-        }
-        height.map(|height| (height - self.height(point)).abs())
-    }
-
-    /// How far two edges that cross, as they are seen, lie before or behind each other there; 0 if they do not cross.
-    fn height_at_crossing(&self, one: [Vector; 2], other: [Vector; 2]) -> f64 {
-        let ([a, b], [c, d]) = (one.map(|end| self.flat(end)), other.map(|end| self.flat(end)));
-        let (along_one, along_other, between) = (minus(b, a), minus(d, c), minus(c, a));
-        let determinant = cross_flat(along_one, along_other);
-        let (at_one, at_other) = (cross_flat(between, along_other) / determinant, cross_flat(between, along_one) / determinant);
-        // Parallel edges give no number here. Where they lie on each other, the distance is largest at their ends.
-        if !((0.0..=1.0).contains(&at_one) && (0.0..=1.0).contains(&at_other)) {
-            return 0.0;
-        }
-        let height = |edge: [Vector; 2], at: f64| self.height(edge[0]) * (1.0 - at) + self.height(edge[1]) * at;
-        (height(one, at_one) - height(other, at_other)).abs()
-    }
-}
-
 /// The shape of a triangle: its area by that of an equilateral one whose edges have the same mean square.
 fn quality(corners: [Vector; 3]) -> f64 {
     let [a, b, c] = corners;
@@ -257,7 +193,7 @@ fn quality(corners: [Vector; 3]) -> f64 {
 }
 
 /// Perpendicular to a triangle, twice as long as its area.
-fn normal_of([a, b, c]: [Vector; 3]) -> Vector {
+pub(super) fn normal_of([a, b, c]: [Vector; 3]) -> Vector {
     cross(subtract(b, a), subtract(c, a))
 }
 
@@ -276,10 +212,55 @@ fn subtract(a: Vector, b: Vector) -> Vector {
     [0, 1, 2].map(|axis| a[axis] - b[axis])
 }
 
-fn minus(a: [f64; 2], b: [f64; 2]) -> [f64; 2] {
-    [a[0] - b[0], a[1] - b[1]]
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn cross_flat(a: [f64; 2], b: [f64; 2]) -> f64 {
-    a[0] * b[1] - a[1] * b[0]
+    /// A square of 4 × 4 steps with a given height in the middle, closed far below.
+    fn field(height: f64) -> Mesh {
+        let number = |i: u32, j: u32| 5 * j + i;
+        let mut points: Vec<Vector> = (0..5).flat_map(|j| (0..5).map(move |i| [f64::from(i), f64::from(j), 0.0])).collect();
+        points[12][2] = height;
+        points.push([2.0, 2.0, -9.0]);
+        let squares = (0..4).flat_map(|j| (0..4).map(move |i| [number(i, j), number(i + 1, j), number(i + 1, j + 1), number(i, j + 1)]));
+        let mut triangles: Vec<[u32; 3]> = squares.flat_map(|[a, b, c, d]| [[a, b, c], [a, c, d]]).collect();
+        for at in 0..4 {
+            triangles.push([number(at + 1, 0), number(at, 0), 25]);
+            triangles.push([number(4, at + 1), number(4, at), 25]);
+            triangles.push([number(at, 4), number(at + 1, 4), 25]);
+            triangles.push([number(0, at), number(0, at + 1), 25]);
+        }
+        Mesh::new(points, triangles).unwrap()
+    }
+
+    #[test]
+    fn an_edge_in_a_plane_costs_nothing_and_moves_nothing() {
+        let mut patch = Patch::default();
+        assert!(patch.fill(&field(0.0), [11, 12]).unwrap());
+        let place = patch.place().unwrap();
+        assert!(place.cost < 0.01 && patch.deviation(place).unwrap() < 1e-12);
+        let [x, y, z] = patch.point(place);
+        assert!((x - 1.5).abs() < 1e-9 && (y - 2.0).abs() < 1e-9 && z.abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_volume_under_a_tip_stays_and_its_height_is_the_deviation() {
+        let mut patch = Patch::default();
+        assert!(patch.fill(&field(0.6), [11, 12]).unwrap());
+        let place = patch.place().unwrap();
+        let point = patch.point(place);
+        // Six volumes under the tip: its height by twice the area of the six triangles around it; likewise for the ten edges
+        // of the border around both ends.
+        let old = 0.6 * 6.0;
+        let new: f64 = patch.border.iter().map(|&[a, b]| dot(place.offset, cross(a, b)) - dot(patch.inner[0], cross(a, b))).sum();
+        assert!((new - old).abs() < 1e-9, "{new}");
+        assert!(point[2] < 0.6 && patch.deviation(place).unwrap() >= 0.6 - point[2]);
+    }
+
+    #[test]
+    fn an_edge_whose_collapse_would_pinch_the_surface_is_refused() {
+        let points = vec![[0.0; 3], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+        let tetrahedron = Mesh::new(points, vec![[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]).unwrap();
+        assert!(!Patch::default().fill(&tetrahedron, [0, 1]).unwrap());
+    }
 }

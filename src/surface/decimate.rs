@@ -106,7 +106,7 @@ pub(super) fn decimated(points: Vec<[f64; 3]>, triangles: Vec<[u32; 3]>, reducti
     }
     // Bounds of triangles that are gone went on to those around them.
     let deviation_mm = bounds.into_iter().fold(0.0, f64::max);
-    let (points, triangles) = mesh.into_parts()?;
+    let (points, triangles) = mesh.into_points_and_triangles()?;
     Ok(Decimated { points, triangles, deviation_mm })
 }
 
@@ -130,11 +130,9 @@ impl Queue {
 
     /// Adds an edge if it can be collapsed.
     fn offer(&mut self, mesh: &Mesh, patch: &mut Patch, ends: [u32; 2], moves: u32) -> Result<()> {
-        if patch.fill(mesh, ends)? {
-            if let Some(place) = patch.place() {
-                self.push(Candidate { cost: place.cost, ends, moves })?;
-            }
+        if !patch.fill(mesh, ends)? {
+            return Ok(());
         }
-        Ok(())
+        patch.place().map_or(Ok(()), |place| self.push(Candidate { cost: place.cost, ends, moves }))
     }
 }

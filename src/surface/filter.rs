@@ -94,7 +94,9 @@ impl Graph {
 
 /// A polynomial of the Laplacian, as a sum of Chebyshev polynomials.
 pub(super) struct Filter {
-    coefficients: Vec<f64>,
+    /// Of T₀, T₁ …; 0 beyond the degree.
+    coefficients: [f64; MAX_DEGREE + 1],
+    degree: usize,
     largest_eigenvalue: f64,
 }
 
@@ -110,21 +112,20 @@ impl Filter {
             return None;
         }
         let angle = (1.0 - 2.0 * cut_off / largest_eigenvalue).acos().max(DEGREE_TIMES_ANGLE / MAX_DEGREE as f64);
-        let degree = (DEGREE_TIMES_ANGLE / angle).ceil();
-        let mut coefficients: Vec<f64> = (0..=degree as usize)
-            .map(|n| {
-                let n = n as f64;
-                let step = if n == 0.0 { angle / PI } else { 2.0 * (n * angle).sin() / (n * PI) };
-                // Hamming's window.
-                step * (0.54 + 0.46 * (n * PI / (degree + 1.0)).cos())
-            })
-            .collect();
+        let degree = (DEGREE_TIMES_ANGLE / angle).ceil().min(MAX_DEGREE as f64);
+        let mut coefficients = [0.0; MAX_DEGREE + 1];
+        for (at, coefficient) in coefficients.iter_mut().enumerate().take(degree as usize + 1) {
+            let n = at as f64;
+            let step = if at == 0 { angle / PI } else { 2.0 * (n * angle).sin() / (n * PI) };
+            // Hamming's window.
+            *coefficient = step * (0.54 + 0.46 * (n * PI / (degree + 1.0)).cos());
+        }
         // What does not change along the surface passes as it is: the series of a constant is the sum of its coefficients.
         let sum: f64 = coefficients.iter().sum();
         for coefficient in &mut coefficients {
             *coefficient /= sum;
         }
-        Some(Filter { coefficients, largest_eigenvalue })
+        Some(Filter { coefficients, degree: degree as usize, largest_eigenvalue })
     }
 
     /// Filters values at the points.
@@ -139,7 +140,7 @@ impl Filter {
         for (at, last) in last.iter_mut().enumerate() {
             *last = first(&before, at);
         }
-        let mut coefficients = self.coefficients.iter();
+        let mut coefficients = self.coefficients.iter().take(self.degree + 1);
         let constant = coefficients.next().copied().unwrap_or(1.0);
         let linear = coefficients.next().copied().unwrap_or(0.0);
         for (value, last) in values.iter_mut().zip(&last) {

@@ -6,11 +6,14 @@ use crate::error::{Result, try_reserve, try_vec};
 /// No triangle, or no corner.
 const GONE: u32 = u32::MAX;
 
+type Points = Vec<[f64; 3]>;
+type Triangles = Vec<[u32; 3]>;
+
 /// A closed mesh that can lose edges. A corner is the place of a point in a triangle; the corners of a point form a list.
 #[derive(Debug)]
 pub(super) struct Mesh {
-    pub points: Vec<[f64; 3]>,
-    triangles: Vec<[u32; 3]>,
+    pub points: Points,
+    triangles: Triangles,
     /// How many triangles are left.
     count: usize,
     /// Of every point, one corner.
@@ -28,7 +31,7 @@ pub(super) struct Wing {
 }
 
 impl Mesh {
-    pub fn new(points: Vec<[f64; 3]>, triangles: Vec<[u32; 3]>) -> Result<Self> {
+    pub fn new(points: Points, triangles: Triangles) -> Result<Self> {
         const WHAT: &str = "the corners of a surface";
         count_as_u32(triangles.len().saturating_mul(3))?;
         let mut first = try_vec(GONE, points.len(), WHAT)?;
@@ -112,7 +115,7 @@ impl Mesh {
     }
 
     /// The points and triangles that are left, in their old order.
-    pub fn into_parts(mut self) -> Result<(Vec<[f64; 3]>, Vec<[u32; 3]>)> {
+    pub fn into_points_and_triangles(mut self) -> Result<(Points, Triangles)> {
         let mut numbers = try_vec(GONE, self.points.len(), "the points of a surface")?;
         let mut points = Vec::new();
         try_reserve(&mut points, self.first.iter().filter(|&&first| first != GONE).count(), "the points of a surface")?;
@@ -127,5 +130,28 @@ impl Mesh {
             *point = numbers[*point as usize];
         }
         Ok((points, self.triangles))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merging_two_points_takes_their_two_triangles_and_keeps_the_rest_closed() {
+        // An octahedron: 0 and 5 opposite, 1 2 3 4 around.
+        let points = (0..6).map(|at| [f64::from(at), 0.0, 0.0]).collect();
+        let around = |at: u32| [1 + at % 4, 1 + (at + 1) % 4];
+        let triangles = (0..4).flat_map(|at| [[0, around(at)[0], around(at)[1]], [5, around(at)[1], around(at)[0]]]).collect();
+        let mut mesh = Mesh::new(points, triangles).unwrap();
+        assert_eq!((mesh.edges().count(), mesh.wings(1).count(), mesh.triangle_count()), (12, 4, 8));
+        mesh.merge(2, 1);
+        assert!(!mesh.is_there(2) && mesh.is_there(1));
+        assert_eq!((mesh.wings(1).count(), mesh.wings(0).count(), mesh.wings(5).count()), (4, 3, 3));
+        assert!(mesh.wings(1).all(|wing| mesh.wings(wing.after).any(|back| back.before == 1)));
+        let (points, triangles) = mesh.into_points_and_triangles().unwrap();
+        assert_eq!(points.iter().map(|point| point[0]).collect::<Vec<_>>(), [0.0, 1.0, 3.0, 4.0, 5.0]);
+        assert_eq!(triangles.len(), 6);
+        assert!(triangles.iter().flatten().all(|&point| point < 5));
     }
 }

@@ -16,6 +16,7 @@ mod filter;
 mod mesh;
 mod net;
 mod smooth;
+mod view;
 mod volume;
 mod write;
 

@@ -148,3 +148,96 @@ fn vtp(surface: &Surface, writer: &mut dyn Write) -> io::Result<()> {
     }
     write!(writer, "\n</AppendedData>\n</VTKFile>\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// A tetrahedron, with numbers that 32 bits do not hold.
+    fn surface() -> Surface {
+        let points = vec![[0.1, 0.2, 0.3], [1.1, 0.2, 0.3], [0.1, 1.0 / 3.0 + 1.0, 0.3], [0.1, 0.2, -7.7]];
+        Surface { points, triangles: vec![[0, 1, 2], [0, 3, 1], [0, 2, 3], [1, 3, 2]], world: World::Lps, deviation_mm: 0.0 }
+    }
+
+    fn written(name: &str) -> Vec<u8> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(name);
+        surface().write(&path).unwrap();
+        fs::read(path).unwrap()
+    }
+
+    fn doubles(bytes: &[u8]) -> Vec<[f64; 3]> {
+        bytes.chunks(24).map(|point| [0, 1, 2].map(|axis| f64::from_le_bytes(point[8 * axis..8 * axis + 8].try_into().unwrap()))).collect()
+    }
+
+    #[test]
+    fn stl_has_normals_and_corners_in_32_bits() {
+        let bytes = written("a.STL");
+        assert!(bytes.len() == 84 + 4 * 50 && bytes.starts_with(b"spinect") && String::from_utf8_lossy(&bytes[..80]).contains("SPACE=LPS"));
+        assert_eq!(bytes[80..84], 4u32.to_le_bytes());
+        let values: Vec<f32> = bytes[84..84 + 48].chunks(4).map(|value| f32::from_le_bytes(value.try_into().unwrap())).collect();
+        assert_eq!(values[..6], [0.0, 0.0, 1.0, 0.1, 0.2, 0.3]);
+        assert_eq!(values[9..], [0.1, (1.0 / 3.0 + 1.0) as f32, 0.3]);
+    }
+
+    #[test]
+    fn obj_counts_from_one_and_loses_no_digit() {
+        let text = String::from_utf8(written("a.obj")).unwrap();
+        assert!(text.starts_with("# spinect surface in mm. SPACE=LPS\n"));
+        let points: Vec<Vec<f64>> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("v "))
+            .map(|line| line.split(' ').map(|value| value.parse().unwrap()).collect())
+            .collect();
+        assert!(points.iter().zip(surface().points).all(|(read, point)| read[..] == point));
+        assert!(text.ends_with("f 1 2 3\nf 1 4 2\nf 1 3 4\nf 2 4 3\n"));
+    }
+
+    #[test]
+    fn ply_has_points_in_64_bits_behind_its_header() {
+        let bytes = written("a.ply");
+        let end = bytes.windows(11).position(|window| window == b"end_header\n").unwrap() + 11;
+        let header = String::from_utf8_lossy(&bytes[..end]);
+        assert!(header.starts_with("ply\nformat binary_little_endian 1.0\n") && header.contains("\ncomment SPACE=LPS\n"));
+        assert!(header.contains("element vertex 4\nproperty double x") && header.contains("element face 4\n"));
+        assert_eq!(doubles(&bytes[end..end + 96]), surface().points);
+        let faces = &bytes[end + 96..];
+        assert_eq!((faces.len(), faces[0], &faces[1..13]), (52, 3, &[0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0][..]));
+    }
+
+    #[test]
+    fn vtp_has_its_arrays_where_it_says() {
+        let bytes = written("a.vtp");
+        let start = bytes.windows(2).position(|window| window == b"\n_").unwrap() + 2;
+        let header = String::from_utf8_lossy(&bytes[..start]).into_owned();
+        // The letters of LPS.
+        assert!(header.contains(">76 80 83 0<") && header.contains("NumberOfPoints=\"4\"") && header.contains("NumberOfPolys=\"4\""));
+        let arrays: Vec<&[u8]> = header
+            .split("offset=\"")
+            .skip(1)
+            .map(|text| {
+                let at = start + text.split('"').next().unwrap().parse::<usize>().unwrap();
+                let length = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+                &bytes[at + 8..at + 8 + length]
+            })
+            .collect();
+        assert_eq!(doubles(arrays[0]), surface().points);
+        let numbers = |bytes: &[u8]| -> Vec<i64> { bytes.chunks(8).map(|value| i64::from_le_bytes(value.try_into().unwrap())).collect() };
+        assert_eq!(numbers(arrays[1]), [0, 1, 2, 0, 3, 1, 0, 2, 3, 1, 3, 2]);
+        assert_eq!(numbers(arrays[2]), [3, 6, 9, 12]);
+        assert!(bytes.ends_with(b"\n</AppendedData>\n</VTKFile>\n"));
+    }
+
+    #[test]
+    fn another_ending_is_refused_and_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["a.vtk", "a", "stl", "a.stl.gz"] {
+            let error = surface().write(&directory.path().join(name)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UnsupportedFormat, "{name}");
+            assert!(error.message().contains(".vtp"));
+        }
+        assert_eq!(surface().write(&directory.path().join("missing/a.stl")).unwrap_err().kind(), ErrorKind::Io);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+}
