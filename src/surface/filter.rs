@@ -11,7 +11,7 @@ use super::net::Net;
 use crate::error::{Result, try_vec};
 use crate::geometry::{Affine, norm};
 
-/// The highest degree of the filter. It is reached where `smoothing_mm` is about 7 times the shortest edge of a voxel. A
+/// The highest degree of the filter. It is reached where `smoothing_mm` is about 9 times the shortest edge of a voxel. A
 /// coarser filter would smooth no more: the points are at the ends of their cells.
 const MAX_DEGREE: usize = 100;
 

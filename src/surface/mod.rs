@@ -33,7 +33,7 @@ pub struct Options {
     /// The world of the points.
     pub world: World,
     /// Features smaller than about this are smoothed away, in mm. 0: none, the surface is that of the voxels, step by step.
-    /// One to two times the voxels' longest edge takes their steps away; more than about 7 times the shortest does no more.
+    /// One to two times the voxels' longest edge takes their steps away; more than about 9 times the shortest does no more.
     pub smoothing_mm: f64,
     /// The share of the triangles to take away: 0 (none) to less than 1.
     pub reduction: f64,
