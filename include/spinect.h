@@ -1671,7 +1671,8 @@ typedef struct spinect_surface_config {
    */
   int32_t world;
   /**
-   * Features smaller than this are smoothed away, in mm; 0: none.
+   * Features smaller than about this are smoothed away, in mm; 0: none, the surface is that of the voxels, step by step.
+   * One to two times the longest edge of a voxel takes the steps away.
    */
   double smoothing_mm;
   /**
@@ -1681,14 +1682,21 @@ typedef struct spinect_surface_config {
 } spinect_surface_config;
 
 /**
- * Makes the surface of a structure. Not available in version 0.1.
+ * Makes the surface of a structure: closed (every edge belongs to two triangles), also where the volume ends, and
+ * oriented outwards.
  *
- * @param segmentation The result.
+ * Smoothing moves no point farther than half a voxel along any axis: the surface and the voxels' faces lie within half a
+ * voxel's diagonal of each other, and each piece encloses the volume of its voxels within 0.1 % (1 % where most of its
+ * voxels touch others only at edges and corners). Triangles are taken away as long as the surface stays within half the
+ * voxels' shortest edge of what it was before.
+ *
+ * @param segmentation The result. Needs no `spinect_segmentation_prepare_queries`.
  * @param label The label's value.
  * @param config How to make it.
  * @param surface Receives the surface; the caller frees it. It outlives the result.
- * @return SPINECT_ERROR_UNSUPPORTED in this version, after SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED,
- *         STRUCT_SIZE, INVALID_ARGUMENT.
+ * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED, BUSY, STRUCT_SIZE, INVALID_ARGUMENT,
+ *         UNKNOWN_LABEL, LABEL_ABSENT, OUT_OF_MEMORY, THREAD (only on a thread with less than 256 KiB of stack, which needs
+ *         another's).
  * @par Threads
  * Any number of threads, at any time.
  */
@@ -1706,7 +1714,7 @@ spinect_status spinect_segmentation_surface(const spinect_segmentation *segmenta
  * @param point_count Receives the number of points.
  * @param triangles Receives the address of three point numbers per triangle, counterclockwise seen from outside.
  * @param triangle_count Receives the number of triangles.
- * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE (always, in this version), FORKED.
+ * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED.
  * @par Threads
  * Any number of threads, at any time.
  */
@@ -1722,14 +1730,12 @@ spinect_status spinect_surface_data(const spinect_surface *surface,
  *
  * @param surface The surface.
  * @param path The file, UTF-8.
- * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE (always, in this version), FORKED, INVALID_ARGUMENT,
+ * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED, INVALID_ARGUMENT,
  *         IO, UNSUPPORTED_FORMAT.
  * @par Threads
  * Any number of threads, at any time.
  */
-SPINECT_NODISCARD
-spinect_status spinect_surface_write(const spinect_surface *surface,
-                                     const char *path);
+SPINECT_NODISCARD spinect_status spinect_surface_write(const spinect_surface *surface, const char *path);
 
 /**
  * Frees a surface.

@@ -148,7 +148,6 @@ fn a_label_map_is_read_back() {
 }
 
 #[test]
-#[ignore = "surfaces are not built in yet"]
 fn a_surface_encloses_its_label() {
     passes("surfaces");
 }

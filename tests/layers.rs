@@ -9,8 +9,8 @@ const LAYERS: &[&[&str]] = &[
     &["cli", "capi"],
     &["session", "trainer", "report"],
     &["pipeline", "engine", "segmentation"],
-    &["ops", "model", "io", "phantom", "metrics"],
-    &["volume", "geometry", "distance", "query", "surface"],
+    &["ops", "model", "io", "phantom", "metrics", "surface"],
+    &["volume", "geometry", "distance", "query"],
     &["error", "float_state", "threads", "testing"],
 ];
 

@@ -1,21 +1,20 @@
 //! `spinect_surface`: a structure's surface as triangles.
 
-use std::convert::Infallible;
 use std::ffi::c_char;
 
-use super::handle::{enter, free, handle};
+use super::handle::{enter, free, handle, vacancy};
 use super::segment::spinect_segmentation;
-use super::segmentation::later;
-use super::status::{border, border_or, fail, require, spinect_status};
-use super::structs::{layout, read};
+use super::status::{border, border_or, require, spinect_status};
+use super::structs::{layout, path, read};
 use super::volume::world;
+use crate::surface::{Options, Surface};
+use crate::threads::with_enough_stack;
 
 /// A structure's surface as triangles. Freed with `spinect_surface_free`.
 pub struct spinect_surface {
     _opaque: [u8; 0],
 }
-// This version makes no surface: no handle of this type can be valid.
-handle!(spinect_surface => Infallible, 0xa5);
+handle!(spinect_surface => Surface, 0xa5);
 
 /// How a surface is made.
 #[repr(C)]
@@ -25,21 +24,29 @@ pub struct spinect_surface_config {
     pub struct_size: u32,
     /// SPINECT_WORLD_*: the world of the points.
     pub world: i32,
-    /// Features smaller than this are smoothed away, in mm; 0: none.
+    /// Features smaller than about this are smoothed away, in mm; 0: none, the surface is that of the voxels, step by step.
+    /// One to two times the longest edge of a voxel takes the steps away.
     pub smoothing_mm: f64,
     /// The share of the triangles to take away, 0 (none) to less than 1.
     pub reduction: f64,
 }
 layout!(spinect_surface_config, 24, { struct_size: 0, world: 4, smoothing_mm: 8, reduction: 16 });
 
-/// Makes the surface of a structure. Not available in version 0.1.
+/// Makes the surface of a structure: closed (every edge belongs to two triangles), also where the volume ends, and
+/// oriented outwards.
 ///
-/// @param segmentation The result.
+/// Smoothing moves no point farther than half a voxel along any axis: the surface and the voxels' faces lie within half a
+/// voxel's diagonal of each other, and each piece encloses the volume of its voxels within 0.1 % (1 % where most of its
+/// voxels touch others only at edges and corners). Triangles are taken away as long as the surface stays within half the
+/// voxels' shortest edge of what it was before.
+///
+/// @param segmentation The result. Needs no `spinect_segmentation_prepare_queries`.
 /// @param label The label's value.
 /// @param config How to make it.
 /// @param surface Receives the surface; the caller frees it. It outlives the result.
-/// @return SPINECT_ERROR_UNSUPPORTED in this version, after SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED,
-///         STRUCT_SIZE, INVALID_ARGUMENT.
+/// @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED, BUSY, STRUCT_SIZE, INVALID_ARGUMENT,
+///         UNKNOWN_LABEL, LABEL_ABSENT, OUT_OF_MEMORY, THREAD (only on a thread with less than 256 KiB of stack, which needs
+///         another's).
 /// @par Threads
 /// Any number of threads, at any time.
 #[unsafe(no_mangle)]
@@ -52,18 +59,15 @@ pub unsafe extern "C" fn spinect_segmentation_surface(
 ) -> spinect_status {
     border(|| {
         require!(segmentation, config, surface);
-        enter(segmentation)?;
+        let segmentation = enter(segmentation)?;
         // SAFETY: not NULL, and the caller says how large the structure is.
-        let config = unsafe { read(config) }?;
-        world(config.world)?;
-        if !(config.smoothing_mm >= 0.0 && config.smoothing_mm.is_finite()) {
-            return Err(fail!(InvalidArgument, "smoothing_mm is {}: it must be 0 or a positive number", config.smoothing_mm));
-        }
-        if !(0.0..1.0).contains(&config.reduction) {
-            return Err(fail!(InvalidArgument, "reduction is {}: it must be 0 or more, and less than 1", config.reduction));
-        }
-        let _ = label;
-        Err(later("the surface of a structure"))
+        let raw = unsafe { read(config) }?;
+        let options = Options { world: world(raw.world)?, smoothing_mm: raw.smoothing_mm, reduction: raw.reduction };
+        let vacancy = vacancy()?;
+        let made = with_enough_stack(|| segmentation.surface(label, &options))?;
+        // SAFETY: not NULL; the caller gives a place for a pointer.
+        unsafe { surface.write_unaligned(vacancy.fill(made)) };
+        Ok(())
     })
 }
 
@@ -74,7 +78,7 @@ pub unsafe extern "C" fn spinect_segmentation_surface(
 /// @param point_count Receives the number of points.
 /// @param triangles Receives the address of three point numbers per triangle, counterclockwise seen from outside.
 /// @param triangle_count Receives the number of triangles.
-/// @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE (always, in this version), FORKED.
+/// @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED.
 /// @par Threads
 /// Any number of threads, at any time.
 #[unsafe(no_mangle)]
@@ -88,7 +92,15 @@ pub unsafe extern "C" fn spinect_surface_data(
 ) -> spinect_status {
     border(|| {
         require!(surface, points_xyz, point_count, triangles, triangle_count);
-        match *enter(surface)? {}
+        let made = enter(surface)?;
+        // SAFETY: not NULL; the caller gives places for two pointers and two numbers.
+        unsafe {
+            points_xyz.write_unaligned(made.points().as_ptr().cast());
+            point_count.write_unaligned(made.points().len());
+            triangles.write_unaligned(made.triangles().as_ptr().cast());
+            triangle_count.write_unaligned(made.triangles().len());
+        }
+        Ok(())
     })
 }
 
@@ -96,7 +108,7 @@ pub unsafe extern "C" fn spinect_surface_data(
 ///
 /// @param surface The surface.
 /// @param path The file, UTF-8.
-/// @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE (always, in this version), FORKED, INVALID_ARGUMENT,
+/// @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED, INVALID_ARGUMENT,
 ///         IO, UNSUPPORTED_FORMAT.
 /// @par Threads
 /// Any number of threads, at any time.
@@ -105,7 +117,10 @@ pub unsafe extern "C" fn spinect_surface_data(
 pub unsafe extern "C" fn spinect_surface_write(surface: *const spinect_surface, path: *const c_char) -> spinect_status {
     border(|| {
         require!(surface, path);
-        match *enter(surface)? {}
+        let made = enter(surface)?;
+        // SAFETY: the caller gives a NUL-terminated string.
+        let path = unsafe { self::path(path) }?;
+        with_enough_stack(|| made.write(path))
     })
 }
 

@@ -6,6 +6,7 @@ use super::Segmentation;
 use crate::error::{Error, ErrorKind, Result, try_reserve};
 use crate::geometry::World;
 use crate::query::{Examined, Structure};
+use crate::surface::{self, Surface};
 
 /// A tool: a capsule, that is a cylinder with spherical ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -170,6 +171,14 @@ impl Segmentation {
             nearest: self.turned(world, contact.nearest),
         });
         Ok(Corridor { violation, unexamined_mm: unexamined(examined, &tool) })
+    }
+
+    /// The surface of a label: see [`Surface::of`]. Needs no preparation.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownLabel`], [`ErrorKind::LabelAbsent`]; those of [`Surface::of`].
+    pub fn surface(&self, label: i32, options: &surface::Options) -> Result<Surface> {
+        Surface::of(&self.labels, self.value_of(label)?, &self.geometry, options)
     }
 
     /// Whether a question about this tool has an answer.

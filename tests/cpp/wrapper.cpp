@@ -251,7 +251,6 @@ void a_result_describes_itself(spinect::session& session, const spinect::volume&
 /// Until reading label maps and surfaces are built in, the calls say so.
 void what_is_not_built_in_says_so(spinect::session& session, const spinect::volume& volume) {
   const auto segmentation = session.segment(volume);
-  CHECK(status_of([&] { (void)segmentation.surface(2); }) == SPINECT_ERROR_UNSUPPORTED);
   CHECK(status_of([&] { (void)spinect::segmentation::read("labels.nii.gz"); }) == SPINECT_ERROR_UNSUPPORTED);
 }
 
@@ -319,7 +318,7 @@ void a_reviewed_label_map_answers_queries() {
   CHECK(status_of([&] { (void)segmentation.corridor(2, spinect::world::lps, needles[1], -1); }) == SPINECT_ERROR_INVALID_ARGUMENT);
 }
 
-void a_surface_encloses_its_label() {
+void a_surface_encloses_its_label(const std::string& scratch) {
   const auto segmentation = box_of_nerve();
   spinect::surface_config config;
   config.space = spinect::world::lps;
@@ -328,6 +327,24 @@ void a_surface_encloses_its_label() {
   for (const double coordinate : surface.points()) {
     CHECK(coordinate > 8.4 && coordinate < 20.6);
   }
+  // Six times the volume is the sum over the triangles of the products of their corners; positive if they face outwards.
+  const auto points = surface.points();
+  const auto triangles = surface.triangles();
+  double volume = 0;
+  for (std::size_t n = 0; n < triangles.size(); n += 3) {
+    const double* a = points.data() + 3 * triangles[n];
+    const double* b = points.data() + 3 * triangles[n + 1];
+    const double* c = points.data() + 3 * triangles[n + 2];
+    volume += (a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) + a[2] * (b[0] * c[1] - b[1] * c[0])) / 6;
+  }
+  CHECK(std::abs(volume - 1000) < 1e-6);
+  for (const char* name : {"/box.stl", "/box.obj", "/box.ply", "/box.vtp"}) {
+    surface.write(scratch + name);
+  }
+  CHECK(status_of([&] { surface.write(scratch + "/box.docx"); }) == SPINECT_ERROR_UNSUPPORTED_FORMAT);
+  CHECK(status_of([&] { (void)segmentation.surface(1, config); }) == SPINECT_ERROR_LABEL_ABSENT);
+  config.reduction = 1;
+  CHECK(status_of([&] { (void)segmentation.surface(2, config); }) == SPINECT_ERROR_INVALID_ARGUMENT);
 }
 
 /// Runs a scenario that needs a session with the model.
@@ -357,7 +374,7 @@ bool run_scenario(const std::string& name, const std::string& model, const std::
   if (name == "unsupported") return with_volume(what_is_not_built_in_says_so);
   if (name == "queries") return a_reviewed_label_map_answers_queries(), true;
   if (name == "reading") return a_label_map_is_read_back(scratch), true;
-  if (name == "surfaces") return a_surface_encloses_its_label(), true;
+  if (name == "surfaces") return a_surface_encloses_its_label(scratch), true;
   return false;
 }
 
