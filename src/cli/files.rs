@@ -64,7 +64,7 @@ pub(super) fn check_image_name(path: &Path) -> Result<()> {
     if is_image_name(path) {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::UnsupportedFormat, format!("{}: an image's name ends in .nii or .nii.gz", path.display())))
+    Err(Error::new(ErrorKind::UnsupportedFormat, format!("{}: an image's name ends in .nii, .nii.gz or .nrrd", path.display())))
 }
 
 /// Whether the name's ending is that of an image that this program reads and writes.
@@ -112,10 +112,10 @@ mod tests {
 
     #[test]
     fn images_are_known_by_their_ending() {
-        for name in ["a.nii", "a.nii.gz", "A.NII.GZ", "dir/x.nii"] {
+        for name in ["a.nii", "a.nii.gz", "A.NII.GZ", "dir/x.nii", "a.nrrd", "a.seg.nrrd"] {
             assert!(check_image_name(Path::new(name)).is_ok(), "{name}");
         }
-        for name in ["a.nrrd", "nii", "a.gz", "a.nii.zip", "."] {
+        for name in ["a.nhdr", "nii", "a.gz", "a.nii.zip", "."] {
             assert!(check_image_name(Path::new(name)).is_err(), "{name}");
         }
     }

@@ -1,4 +1,4 @@
-//! A file to a volume, a segmentation to a file: one file per format.
+//! A file to a volume, a segmentation to a file: one folder per format. `docs/formats.md` says what each preserves.
 
 use std::fs::File;
 use std::path::Path;
@@ -11,6 +11,9 @@ use crate::volume::{Image, NiftiPlacement, Rescale, Volume, VoxelType};
 mod atomic;
 mod buffer;
 mod nifti;
+mod nrrd;
+mod source;
+mod voxels;
 
 pub use atomic::write_atomically;
 
@@ -30,7 +33,7 @@ pub enum GeometryChoice {
 /// How an image file is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadOptions {
-    /// Which transform places the voxels.
+    /// Which transform places the voxels of a NIfTI file; a NRRD file has but one.
     pub geometry: GeometryChoice,
     /// Bytes that the voxels may take; `None`: no limit.
     pub memory_limit: Option<u64>,
@@ -39,7 +42,7 @@ pub struct ReadOptions {
 /// What a file says about its voxels, without the voxels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ImageHeader {
-    /// Dimensions and place; the world is that of the format (RAS for NIfTI).
+    /// Dimensions and place; the world is that of the file (RAS for NIfTI and for a NRRD file in LAS).
     pub geometry: Geometry,
     /// How a voxel is stored.
     pub voxel_type: VoxelType,
@@ -56,6 +59,10 @@ enum Format {
     Nifti,
     /// `.nii.gz`
     PackedNifti,
+    /// `.nrrd`
+    Nrrd,
+    /// `.seg.nrrd`: a segmentation of 3D Slicer.
+    SegNrrd,
 }
 
 impl Format {
@@ -67,21 +74,36 @@ impl Format {
             Ok(Format::PackedNifti)
         } else if name.ends_with(".nii") {
             Ok(Format::Nifti)
-        } else if name.ends_with(".nrrd") || name.ends_with(".nhdr") {
-            fail(ErrorKind::Unsupported, "NRRD is not in this version yet: use NIfTI, .nii or .nii.gz")
+        } else if name.ends_with(".seg.nrrd") {
+            Ok(Format::SegNrrd)
+        } else if name.ends_with(".nrrd") {
+            Ok(Format::Nrrd)
+        } else if name.ends_with(".nhdr") {
+            fail(ErrorKind::Unsupported, "a header without its voxels (.nhdr) is not supported: save the volume as one .nrrd file")
         } else if [".hdr", ".img", ".hdr.gz", ".img.gz"].iter().any(|ending| name.ends_with(ending)) {
             fail(ErrorKind::UnsupportedFormat, "a pair of files (.hdr, .img) is not supported: convert it to one .nii or .nii.gz")
         } else {
-            fail(ErrorKind::UnsupportedFormat, "the name's ending must say the format: .nii or .nii.gz")
+            fail(ErrorKind::UnsupportedFormat, "the name's ending must say the format: .nii, .nii.gz or .nrrd")
+        }
+    }
+
+    /// The same, for a volume that is no segmentation.
+    fn of_image(path: &Path) -> Result<Self> {
+        match Format::of(path)? {
+            Format::SegNrrd => {
+                let message = format!("{}: a .seg.nrrd holds a segmentation: let the name of a volume end in .nrrd", path.display());
+                Err(Error::new(ErrorKind::UnsupportedFormat, message))
+            }
+            format => Ok(format),
         }
     }
 }
 
-/// The name of an image file without `.nii` or `.nii.gz`; `None` if it ends otherwise.
+/// The name of an image file without `.nii`, `.nii.gz`, `.seg.nrrd` or `.nrrd`; `None` if it ends otherwise.
 pub fn image_stem(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_string_lossy();
     let lower = name.to_ascii_lowercase();
-    let end = [".nii", ".nii.gz"].into_iter().find_map(|ending| lower.strip_suffix(ending))?.len();
+    let end = [".nii", ".nii.gz", ".seg.nrrd", ".nrrd"].into_iter().find_map(|ending| lower.strip_suffix(ending))?.len();
     name.get(..end).map(str::to_owned)
 }
 
@@ -107,8 +129,8 @@ fn open_regular(path: &Path) -> Result<(File, u64)> {
     Ok((file, metadata.len()))
 }
 
-/// Reads an image; the name's ending says the format: `.nii`, `.nii.gz`. Whether a file is compressed, its first bytes
-/// decide. Bytes behind the voxels are ignored (in a compressed file: less than 1 MiB of them, for its checksum is checked).
+/// Reads an image; the name's ending says the format: `.nii`, `.nii.gz`, `.nrrd`. Whether a NIfTI file is compressed, its
+/// first bytes decide. Bytes behind the voxels are ignored (in a compressed file: less than 1 MiB of them, for its checksum is checked).
 ///
 /// # Errors
 /// [`ErrorKind::Io`]: missing, unreadable, or no regular file; [`ErrorKind::UnsupportedFormat`],
@@ -119,6 +141,7 @@ pub fn read_image(path: &Path, options: &ReadOptions) -> Result<Image> {
     let (file, length) = open_regular(path)?;
     match Format::of(path)? {
         Format::Nifti | Format::PackedNifti => nifti::read(file, length, options),
+        Format::Nrrd | Format::SegNrrd => nrrd::read(file, length, options),
     }
     .map_err(|error| error.context(path.display()))
 }
@@ -131,11 +154,12 @@ pub fn read_image_header(path: &Path, options: &ReadOptions) -> Result<ImageHead
     let (file, length) = open_regular(path)?;
     match Format::of(path)? {
         Format::Nifti | Format::PackedNifti => nifti::read_header(file, length, options),
+        Format::Nrrd | Format::SegNrrd => nrrd::read_header(file),
     }
     .map_err(|error| error.context(path.display()))
 }
 
-/// Writes a label map; the name's ending says the format: `.nii`, `.nii.gz`. The file appears whole or not at all and
+/// Writes a label map; the name's ending says the format: `.nii`, `.nii.gz`, `.nrrd`. The file appears whole or not at all and
 /// replaces an existing one. The same labels make the same bytes.
 ///
 /// A NIfTI file repeats the dimensions, both transforms, both codes and the units of the NIfTI file that was segmented;
@@ -144,31 +168,43 @@ pub fn read_image_header(path: &Path, options: &ReadOptions) -> Result<ImageHead
 /// # Errors
 /// [`ErrorKind::UnsupportedFormat`], [`ErrorKind::Unsupported`]: another ending; [`ErrorKind::Io`].
 pub fn write_segmentation(segmentation: &Segmentation, path: &Path) -> Result<()> {
-    let packed = Format::of(path)? == Format::PackedNifti;
-    nifti::write_labels(segmentation.labels(), segmentation.geometry(), segmentation.placement(), packed, path)
+    let (labels, geometry, placement) = (segmentation.labels(), segmentation.geometry(), segmentation.placement());
+    match Format::of(path)? {
+        format @ (Format::Nifti | Format::PackedNifti) => {
+            nifti::write_labels(labels, geometry, placement, format == Format::PackedNifti, path)
+        }
+        Format::Nrrd => nrrd::write_volume(&Volume::from_slice(labels, *geometry)?, path),
+        Format::SegNrrd => Err(Error::new(ErrorKind::Unsupported, "writing .seg.nrrd is not in this version yet: use .nrrd or .nii.gz")),
+    }
 }
 
-/// Writes the confidence of every voxel, 0 to 1 as float32, into a file that is otherwise like that of
-/// [`write_segmentation`].
+/// Writes the confidence of every voxel, 0 to 1 as float32, into a file that lies where that of [`write_segmentation`]
+/// does: `.nii`, `.nii.gz`, `.nrrd`.
 ///
 /// # Errors
-/// As [`write_segmentation`]; [`ErrorKind::OutOfMemory`].
+/// As [`write_image`]; [`ErrorKind::OutOfMemory`].
 pub fn write_confidence(segmentation: &Segmentation, path: &Path) -> Result<()> {
-    let packed = Format::of(path)? == Format::PackedNifti;
+    Format::of_image(path)?;
     let mut confidence = try_vec(0f32, segmentation.labels().len(), "the confidence of every voxel")?;
     segmentation.copy_confidence(&mut confidence)?;
     let volume = Volume::from_slice(&confidence, *segmentation.geometry())?;
-    nifti::write_volume(&volume.with_placement(segmentation.placement().copied()), packed, path)
+    write_image(&volume.with_placement(segmentation.placement().copied()), path)
 }
 
-/// Writes a volume of any voxel type with its rescale (which NIfTI-1 holds in 32 bits); the name's ending says the
-/// format: `.nii`, `.nii.gz`. The file appears whole or not at all and replaces an existing one.
+/// Writes a volume of any voxel type; the name's ending says the format: `.nii`, `.nii.gz`, `.nrrd`. The file appears
+/// whole or not at all and replaces an existing one.
+///
+/// NIfTI holds a rescale (version 1 in 32 bits); NRRD holds none, so there the Hounsfield units themselves are written, in
+/// the first of int16, int32, float32 and float64 that holds them all.
 ///
 /// # Errors
-/// As [`write_segmentation`]; [`ErrorKind::NullArgument`] for a volume without voxels.
+/// [`ErrorKind::UnsupportedFormat`], [`ErrorKind::Unsupported`]: another ending; [`ErrorKind::Io`];
+/// [`ErrorKind::NullArgument`] for a volume without voxels.
 pub fn write_image(volume: &Volume<'_>, path: &Path) -> Result<()> {
-    let packed = Format::of(path)? == Format::PackedNifti;
-    nifti::write_volume(volume, packed, path)
+    match Format::of_image(path)? {
+        format @ (Format::Nifti | Format::PackedNifti) => nifti::write_volume(volume, format == Format::PackedNifti, path),
+        Format::Nrrd | Format::SegNrrd => nrrd::write_volume(volume, path),
+    }
 }
 
 #[cfg(test)]
@@ -195,8 +231,10 @@ mod tests {
             ("A.NII", Ok(Format::Nifti)),
             ("a.nii.gz", Ok(Format::PackedNifti)),
             ("a.b.Nii.Gz", Ok(Format::PackedNifti)),
-            ("a.seg.nrrd", Err(ErrorKind::Unsupported)),
-            ("a.nrrd", Err(ErrorKind::Unsupported)),
+            ("a.seg.nrrd", Ok(Format::SegNrrd)),
+            ("a.Seg.NRRD", Ok(Format::SegNrrd)),
+            ("a.nrrd", Ok(Format::Nrrd)),
+            ("a.nhdr", Err(ErrorKind::Unsupported)),
             ("a.hdr", Err(ErrorKind::UnsupportedFormat)),
             ("a.img.gz", Err(ErrorKind::UnsupportedFormat)),
             ("a.gz", Err(ErrorKind::UnsupportedFormat)),
@@ -211,10 +249,12 @@ mod tests {
     #[test]
     fn a_stem_is_the_name_without_the_ending_of_an_image() {
         let stem = |name: &str| image_stem(Path::new(name));
-        for (name, expected) in [("dir/a.nii", "a"), ("A.b.NII.GZ", "A.b"), ("a.nii.nii.gz", "a.nii"), ("ä.nii", "ä")] {
+        for (name, expected) in
+            [("dir/a.nii", "a"), ("A.b.NII.GZ", "A.b"), ("a.nii.nii.gz", "a.nii"), ("ä.nii", "ä"), ("a.seg.nrrd", "a"), ("a.nrrd", "a")]
+        {
             assert_eq!(stem(name).as_deref(), Some(expected), "{name}");
         }
-        assert!(["nii", "a.gz", "a.nii.zip", ".", "", "a.nrrd"].into_iter().all(|name| stem(name).is_none()));
+        assert!(["nii", "a.gz", "a.nii.zip", ".", "", "a.nhdr"].into_iter().all(|name| stem(name).is_none()));
     }
 
     #[test]
@@ -256,7 +296,9 @@ mod tests {
     #[test]
     fn another_ending_writes_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        for (name, kind) in [("a.png", ErrorKind::UnsupportedFormat), ("a.seg.nrrd", ErrorKind::Unsupported)] {
+        for (name, kind) in
+            [("a.png", ErrorKind::UnsupportedFormat), ("a.nhdr", ErrorKind::Unsupported), ("a.seg.nrrd", ErrorKind::UnsupportedFormat)]
+        {
             assert_eq!(write_image(&image().view(), &directory.path().join(name)).unwrap_err().kind(), kind);
         }
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);

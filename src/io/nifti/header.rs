@@ -2,6 +2,7 @@
 
 use ::nifti::{Endianness, NiftiHeader};
 
+use super::super::voxels::byte_count;
 use super::Version;
 use crate::error::{Error, ErrorKind, Result};
 use crate::volume::{NiftiPlacement, Rescale, VoxelType};
@@ -102,12 +103,7 @@ pub(super) fn parse(version: Version, endianness: Endianness, bytes: &[u8]) -> R
     };
     let dims = dims(&fields.dim)?;
     let voxel_type = voxel_type(fields.datatype, fields.bitpix)?;
-    let voxel_bytes = (dims.iter().try_fold(voxel_type.size(), |bytes, n| bytes.checked_mul(*n)))
-        .filter(|bytes| *bytes <= isize::MAX as usize)
-        .ok_or_else(|| {
-            let [i, j, k] = dims;
-            Error::new(ErrorKind::VolumeTooLarge, format!("{i}×{j}×{k} voxels of {} cannot be addressed", voxel_type.name()))
-        })?;
+    let voxel_bytes = byte_count(&dims, voxel_type)?;
     let offset = fields.voxel_offset;
     // Above 2^53, f64 no longer tells every integer, and no file is that long.
     if !(offset >= version.first_voxel() as f64 && offset <= (1u64 << 53) as f64 && offset.fract() == 0.0) {

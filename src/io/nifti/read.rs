@@ -1,25 +1,19 @@
 //! A NIfTI file to an image: nothing is allocated that the file cannot fill.
 
 use std::fs::File;
-use std::io::{self, BufRead, Read};
+use std::io::BufRead;
 
 use ::nifti::Endianness;
-use flate2::bufread::MultiGzDecoder;
 
 use super::super::buffer::Reader;
+use super::super::source::Source;
+use super::super::voxels::{check_limit, make_native};
 use super::super::{ImageHeader, ReadOptions};
 use super::Version;
 use super::header::{self, Header};
 use super::transform;
-use crate::error::{Error, ErrorKind, Result, try_reserve};
-use crate::volume::{Image, VoxelType};
-
-/// The first bytes of a gzip file.
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-/// What a byte of a gzip file unpacks to at most.
-const GZIP_RATIO: u64 = 1032;
-/// What may follow the voxels inside a gzip file. It is read to get to the checksum, so it must end.
-const PACKED_TRAILER_BYTES: u64 = 1 << 20;
+use crate::error::{Error, ErrorKind, Result};
+use crate::volume::Image;
 
 /// Reads all of a file of `length` bytes.
 pub(in super::super) fn read(file: File, length: u64, options: &ReadOptions) -> Result<Image> {
@@ -28,28 +22,20 @@ pub(in super::super) fn read(file: File, length: u64, options: &ReadOptions) -> 
 
 /// Reads the header of a file of `length` bytes.
 pub(in super::super) fn read_header(file: File, length: u64, options: &ReadOptions) -> Result<ImageHeader> {
-    let (_, header) = Source::open(Reader::new(file)?, length)?;
-    image_header(&header, options)
+    image_header(&open(&mut Source::detect(Reader::new(file)?, length)?)?, options)
 }
 
 /// Reads an image of `length` bytes.
 pub(super) fn read_stream(reader: impl BufRead, length: u64, options: &ReadOptions) -> Result<Image> {
-    let (mut source, header) = Source::open(reader, length)?;
+    let mut source = Source::detect(reader, length)?;
+    let header = open(&mut source)?;
     let ImageHeader { geometry, voxel_type, rescale, .. } = image_header(&header, options)?;
-    if let Some(limit) = options.memory_limit.filter(|limit| header.voxel_bytes as u64 > *limit) {
-        let [i, j, k] = header.dims;
-        return Err(Error::new(
-            ErrorKind::VolumeTooLarge,
-            format!("{i}×{j}×{k} voxels of {} take {} bytes, above the memory limit of {limit}", voxel_type.name(), header.voxel_bytes),
-        ));
-    }
-    source.check_size(&header)?;
-    source.skip_to_voxels(&header)?;
-    let mut bytes = Vec::new();
-    try_reserve(&mut bytes, header.voxel_bytes, "the voxels of an image")?;
-    source.fill(&mut bytes, header.voxel_bytes)?;
+    check_limit(&header.dims, voxel_type, header.voxel_bytes, options)?;
+    source.check_claim(header.voxel_offset.saturating_add(header.voxel_bytes as u64))?;
+    skip_to_voxels(&mut source, &header)?;
+    let mut bytes = source.take(header.voxel_bytes, "the voxels of an image")?;
     source.finish()?;
-    make_native(&mut bytes, voxel_type, header.endianness);
+    make_native(&mut bytes, voxel_type, header.endianness == Endianness::Big);
     Ok(Image::new(bytes, voxel_type, geometry, rescale)?.with_placement(header.placement))
 }
 
@@ -62,184 +48,47 @@ fn image_header(header: &Header, options: &ReadOptions) -> Result<ImageHeader> {
     })
 }
 
-/// Turns every voxel's bytes around if the file has the other byte order.
-fn make_native(bytes: &mut [u8], voxel_type: VoxelType, endianness: Endianness) {
-    if endianness != Endianness::native() && voxel_type.size() > 1 {
-        bytes.chunks_exact_mut(voxel_type.size()).for_each(<[u8]>::reverse);
+/// Reads the header.
+fn open(source: &mut Source<impl BufRead>) -> Result<Header> {
+    let start = source.array::<4>()?;
+    let (version, endianness) = header::identify(start)?;
+    let mut bytes = [0; Version::Two.header_bytes()];
+    let header = bytes.get_mut(..version.header_bytes()).unwrap_or_default();
+    if let Some((head, tail)) = header.split_at_mut_checked(start.len()) {
+        head.copy_from_slice(&start);
+        source.exact(tail)?;
     }
+    header::parse(version, endianness, header)
 }
 
-/// The unpacked bytes of a file, from the first to the last.
-struct Source<R: BufRead> {
-    stream: Stream<R>,
-    /// Bytes read so far.
-    position: u64,
-    /// Bytes that there can be at most.
-    most: u64,
-}
-
-enum Stream<R: BufRead> {
-    Plain(R),
-    Packed(Reader<MultiGzDecoder<R>>),
-}
-
-impl<R: BufRead> Stream<R> {
-    fn reader(&mut self) -> &mut dyn BufRead {
-        match self {
-            Stream::Plain(reader) => reader,
-            Stream::Packed(reader) => reader,
-        }
-    }
-}
-
-impl<R: BufRead> Source<R> {
-    /// Finds out whether the bytes are compressed and reads the header.
-    fn open(mut reader: R, length: u64) -> Result<(Self, Header)> {
-        let start = retry(|| reader.fill_buf().map(|bytes| bytes.starts_with(&GZIP_MAGIC))).map_err(failed)?;
-        let (stream, most) = if start {
-            (Stream::Packed(Reader::new(MultiGzDecoder::new(reader))?), length.saturating_mul(GZIP_RATIO))
-        } else {
-            (Stream::Plain(reader), length)
-        };
-        let mut source = Source { stream, position: 0, most };
-        let start = source.array::<4>()?;
-        let (version, endianness) = header::identify(start)?;
-        let mut bytes = [0; Version::Two.header_bytes()];
-        let header = bytes.get_mut(..version.header_bytes()).unwrap_or_default();
-        if let Some((head, tail)) = header.split_at_mut_checked(start.len()) {
-            head.copy_from_slice(&start);
-            source.exact(tail)?;
-        }
-        let header = header::parse(version, endianness, header)?;
-        Ok((source, header))
-    }
-
-    /// Compares what the header claims with what the file can hold.
-    fn check_size(&self, header: &Header) -> Result<()> {
-        let claimed = header.voxel_offset.saturating_add(header.voxel_bytes as u64);
-        if claimed > self.most {
-            return Err(Error::new(
-                ErrorKind::CorruptFile,
-                format!("the header claims {claimed} bytes, but there are at most {}: the file is cut off, or its header wrong", self.most),
-            ));
-        }
-        Ok(())
-    }
-
-    /// Goes past the extensions, whose sizes must be sound, to the first voxel.
-    fn skip_to_voxels(&mut self, header: &Header) -> Result<()> {
-        let [announced, ..] = self.array::<4>()?;
-        // Less than the size of an extension's head is padding.
-        while announced != 0 && header.voxel_offset - self.position >= 8 {
-            let [size, _code] = [self.array::<4>()?, self.array::<4>()?];
-            let size = if header.endianness == Endianness::Big { i32::from_be_bytes(size) } else { i32::from_le_bytes(size) };
-            let left = header.voxel_offset - self.position;
-            match u64::try_from(size).ok().filter(|size| size % 16 == 0).and_then(|size| size.checked_sub(8)) {
-                Some(rest) if rest <= left => self.skip(rest)?,
-                _ => {
-                    return Err(Error::new(
-                        ErrorKind::CorruptFile,
-                        format!(
-                            "an extension of {size} bytes with {} up to the voxels: its size must be a multiple of 16 and fit",
-                            left + 8
-                        ),
-                    ));
-                }
+/// Goes past the extensions, whose sizes must be sound, to the first voxel.
+fn skip_to_voxels(source: &mut Source<impl BufRead>, header: &Header) -> Result<()> {
+    let [announced, ..] = source.array::<4>()?;
+    // Less than the size of an extension's head is padding.
+    while announced != 0 && header.voxel_offset - source.position() >= 8 {
+        let [size, _code] = [source.array::<4>()?, source.array::<4>()?];
+        let size = if header.endianness == Endianness::Big { i32::from_be_bytes(size) } else { i32::from_le_bytes(size) };
+        let left = header.voxel_offset - source.position();
+        match u64::try_from(size).ok().filter(|size| size % 16 == 0).and_then(|size| size.checked_sub(8)) {
+            Some(rest) if rest <= left => source.skip(rest)?,
+            _ => {
+                return Err(Error::new(
+                    ErrorKind::CorruptFile,
+                    format!("an extension of {size} bytes with {} up to the voxels: its size must be a multiple of 16 and fit", left + 8),
+                ));
             }
         }
-        self.skip(header.voxel_offset - self.position)
     }
-
-    /// Appends the next `len` bytes, for which there must be room.
-    fn fill(&mut self, bytes: &mut Vec<u8>, len: usize) -> Result<()> {
-        let read = self.stream.reader().take(len as u64).read_to_end(bytes).map_err(failed)?;
-        self.position += read as u64;
-        if read < len { Err(self.cut_off()) } else { Ok(()) }
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let mut bytes = [0; N];
-        self.exact(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn exact(&mut self, mut bytes: &mut [u8]) -> Result<()> {
-        while !bytes.is_empty() {
-            let read = retry(|| self.stream.reader().read(bytes)).map_err(failed)?;
-            self.position += read as u64;
-            match bytes.split_at_mut_checked(read) {
-                Some((_, rest)) if read > 0 => bytes = rest,
-                _ => return Err(self.cut_off()),
-            }
-        }
-        Ok(())
-    }
-
-    fn skip(&mut self, count: u64) -> Result<()> {
-        if self.skip_up_to(count)? < count { Err(self.cut_off()) } else { Ok(()) }
-    }
-
-    /// Goes past up to `count` bytes and tells how many there were.
-    fn skip_up_to(&mut self, count: u64) -> Result<u64> {
-        let mut left = count;
-        while left > 0 {
-            let reader = self.stream.reader();
-            let step = retry(|| reader.fill_buf().map(<[u8]>::len)).map_err(failed)?.min(usize::try_from(left).unwrap_or(usize::MAX));
-            if step == 0 {
-                break;
-            }
-            reader.consume(step);
-            self.position += step as u64;
-            left -= step as u64;
-        }
-        Ok(count - left)
-    }
-
-    /// Reads on to the checksum of a compressed file, which tells whether the voxels are what was written.
-    fn finish(mut self) -> Result<()> {
-        if matches!(self.stream, Stream::Packed(_)) && self.skip_up_to(PACKED_TRAILER_BYTES)? == PACKED_TRAILER_BYTES {
-            return Err(Error::new(
-                ErrorKind::CorruptFile,
-                format!(
-                    "more than {PACKED_TRAILER_BYTES} bytes follow the {} that the header tells of",
-                    self.position - PACKED_TRAILER_BYTES
-                ),
-            ));
-        }
-        Ok(())
-    }
-
-    fn cut_off(&self) -> Error {
-        Error::new(ErrorKind::CorruptFile, format!("the file is cut off: it ends after {} unpacked bytes", self.position))
-    }
-}
-
-/// Once more after an interruption by a signal.
-fn retry<T>(mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match read() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            outcome => return outcome,
-        }
-    }
-}
-
-fn failed(error: io::Error) -> Error {
-    match error.kind() {
-        // How the decompressor reports damage.
-        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-            Error::new(ErrorKind::CorruptFile, format!("the compressed data is damaged or cut off: {error}"))
-        }
-        io::ErrorKind::OutOfMemory => Error::new(ErrorKind::OutOfMemory, "no memory to read the file: free some"),
-        _ => Error::new(ErrorKind::Io, format!("cannot read: {error}")),
-    }
+    source.skip(header.voxel_offset - source.position())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Read};
+
     use super::super::fixtures::{DIMS, TYPES, file, geometry, gzip, plain, voxels, with};
     use super::*;
-    use crate::volume::Rescale;
+    use crate::volume::{Rescale, VoxelType};
 
     fn read(file: &[u8]) -> Result<Image> {
         read_stream(file, file.len() as u64, &ReadOptions::default())
@@ -259,7 +108,7 @@ mod tests {
     fn every_voxel_type_reads_the_same_in_either_version_byte_order_and_packing() {
         for voxel_type in TYPES {
             let mut expected = voxels(voxel_type);
-            make_native(&mut expected, voxel_type, Endianness::Little);
+            make_native(&mut expected, voxel_type, false);
             for (version, endianness) in kinds() {
                 let plain = file(version, endianness, voxel_type);
                 for bytes in [gzip(&plain), plain] {

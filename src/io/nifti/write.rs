@@ -1,16 +1,13 @@
 //! A volume or a label map to a NIfTI file, little-endian; the same input makes the same bytes.
 
-use std::io::{self, Write};
 use std::path::Path;
 
-use flate2::{Compression, GzBuilder};
-
-use super::super::write_atomically;
+use super::super::voxels::{check_present, row_buffer, write_file, write_stored};
 use super::header::{MAGIC_ONE, MAGIC_TWO, datatype_of};
 use super::{Version, transform};
-use crate::error::{Error, ErrorKind, Result, try_reserve};
+use crate::error::Result;
 use crate::geometry::Geometry;
-use crate::volume::{NiftiPlacement, Rescale, Volume, VoxelType, with_voxel_type};
+use crate::volume::{NiftiPlacement, Rescale, Volume, VoxelType};
 
 /// `NIFTI_INTENT_LABEL`: the voxels are indices into a table of labels.
 const INTENT_LABEL: i16 = 1002;
@@ -28,7 +25,7 @@ pub(in super::super) fn write_labels(
     path: &Path,
 ) -> Result<()> {
     let head = Head::new(geometry, placement, VoxelType::Uint8, Rescale::IDENTITY, INTENT_LABEL).encode();
-    write_file(path, packed, &head, |writer| writer.write_all(labels))
+    write_file(path, packed, true, &head, |writer| writer.write_all(labels))
 }
 
 /// Writes a volume as it is stored, with its rescale.
@@ -36,37 +33,10 @@ pub(in super::super) fn write_labels(
 /// # Errors
 /// [`ErrorKind::NullArgument`] for a volume without voxels; [`ErrorKind::Io`]; [`ErrorKind::OutOfMemory`].
 pub(in super::super) fn write_volume(volume: &Volume<'_>, packed: bool, path: &Path) -> Result<()> {
-    if !volume.has_voxels() {
-        return Err(Error::new(ErrorKind::NullArgument, "a volume without voxels cannot be written: give its voxels"));
-    }
+    check_present(volume)?;
     let head = Head::new(volume.geometry(), volume.placement(), volume.voxel_type(), volume.rescale(), INTENT_NONE).encode();
-    let [columns, rows, slices] = volume.geometry().dims;
-    let mut row_bytes = Vec::new();
-    try_reserve(&mut row_bytes, columns.saturating_mul(volume.voxel_type().size()), "a row of voxels")?;
-    write_file(path, packed, &head, |writer| {
-        for (k, j) in (0..slices).flat_map(|k| (0..rows).map(move |j| (k, j))) {
-            row_bytes.clear();
-            with_voxel_type!(volume.voxel_type(), T => {
-                row_bytes.extend(volume.row::<T>(j, k).into_iter().flatten().flat_map(T::to_le_bytes));
-            });
-            writer.write_all(&row_bytes)?;
-        }
-        Ok(())
-    })
-}
-
-/// Writes header and voxels, compressed or not. No time and no name goes into a compressed file.
-fn write_file(path: &Path, packed: bool, head: &[u8], voxels: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    write_atomically(path, |writer| {
-        if !packed {
-            writer.write_all(head)?;
-            return voxels(writer);
-        }
-        let mut encoder = GzBuilder::new().write(writer, Compression::fast());
-        encoder.write_all(head)?;
-        voxels(&mut encoder)?;
-        encoder.finish().map(drop)
-    })
+    let mut row = row_buffer(volume, volume.voxel_type())?;
+    write_file(path, packed, true, &head, |writer| write_stored(volume, &mut row, writer))
 }
 
 /// What stands before the voxels.
@@ -206,6 +176,7 @@ mod tests {
     use super::super::fixtures::{DIMS, TYPES, file, geometry};
     use super::super::read::read_stream;
     use super::*;
+    use crate::error::ErrorKind;
     use crate::geometry::World;
     use crate::io::{ReadOptions, read_image, read_image_header, write_image};
     use crate::volume::Image;

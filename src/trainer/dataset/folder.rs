@@ -100,7 +100,7 @@ fn unique(files: impl IntoIterator<Item = (String, PathBuf)>, problems: &mut Vec
     found
 }
 
-/// The images of a folder, sorted, with their names without `.nii` or `.nii.gz`.
+/// The images of a folder, sorted, with their names without `.nii`, `.nii.gz` or `.nrrd`.
 fn files(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let failed = |error: std::io::Error| Error::io(folder, "list", &error);
     let mut files = Vec::new();
@@ -177,7 +177,7 @@ mod tests {
     fn two_layouts_or_none_are_refused() {
         let both = folder(&["images/a.nii", "labels/a.nii", "imagesTr/a_0000.nii", "labelsTr/a.nii"]);
         assert!(entries(both.path()).unwrap_err().message().contains("imagesTr"));
-        let none = folder(&["a.nrrd", "images/a.nii"]);
+        let none = folder(&["a.nhdr", "images/a.nii"]);
         assert!(entries(none.path()).unwrap_err().message().contains("holds no images"));
         assert_eq!(entries(&none.path().join("missing")).unwrap_err().kind(), ErrorKind::Io);
     }
