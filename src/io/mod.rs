@@ -4,7 +4,8 @@ use std::fs::File;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result, try_vec};
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, World};
+use crate::model::LabelConfig;
 use crate::segmentation::Segmentation;
 use crate::volume::{Image, NiftiPlacement, Rescale, Volume, VoxelType};
 
@@ -13,6 +14,7 @@ mod buffer;
 mod nifti;
 mod nrrd;
 mod source;
+mod table;
 mod voxels;
 
 pub use atomic::write_atomically;
@@ -50,6 +52,16 @@ pub struct ImageHeader {
     pub rescale: Rescale,
     /// What a NIfTI header said about the voxels' place.
     pub placement: Option<NiftiPlacement>,
+}
+
+/// What a file of labels holds.
+struct LabelMap {
+    /// Packed, i fastest.
+    values: Vec<u8>,
+    geometry: Geometry,
+    placement: Option<NiftiPlacement>,
+    /// The labels' table, if the file brings one.
+    table: Option<Vec<LabelConfig>>,
 }
 
 /// A format that is read and written here.
@@ -159,8 +171,34 @@ pub fn read_image_header(path: &Path, options: &ReadOptions) -> Result<ImageHead
     .map_err(|error| error.context(path.display()))
 }
 
-/// Writes a label map; the name's ending says the format: `.nii`, `.nii.gz`, `.nrrd`. The file appears whole or not at all and
-/// replaces an existing one. The same labels make the same bytes.
+/// Reads a segmentation that was written here, reviewed, or made by others; the name's ending says the format: `.nii`,
+/// `.nii.gz`, `.nrrd`, `.seg.nrrd`. The result answers what a fresh one does (see [`Segmentation::from_labels`]).
+///
+/// A file's own table names the labels, where it has one; else each value that occurs is a label of the name `label N`.
+/// Layers of a `.seg.nrrd` are merged, and given values of their own where they share some. One that holds a part of the
+/// image that was segmented is extended to the whole of it, if it tells the image's grid.
+///
+/// # Errors
+/// As [`read_image`]; [`ErrorKind::Unsupported`]: segments that overlap; [`ErrorKind::InvalidArgument`]: voxels that are no
+/// whole numbers from 0 to 255, or not in the file's table.
+pub fn read_segmentation(path: &Path, options: &ReadOptions) -> Result<Segmentation> {
+    let (file, length) = open_regular(path)?;
+    let read = match Format::of(path)? {
+        Format::Nifti | Format::PackedNifti => nifti::read_labels(file, length, options),
+        Format::Nrrd | Format::SegNrrd => nrrd::read_labels(file, length, options),
+    };
+    read.and_then(|LabelMap { values, geometry, placement, table }| {
+        let table = table.unwrap_or_else(|| table::of_values(&values));
+        Segmentation::from_labels(&Volume::from_slice(&values, geometry)?.with_placement(placement), &table)
+    })
+    .map_err(|error| error.context(path.display()))
+}
+
+/// Writes a label map with its table; the name's ending says the format: `.nii`, `.nii.gz`, `.nrrd`, `.seg.nrrd`. The file
+/// appears whole or not at all and replaces an existing one. The same labels make the same bytes.
+///
+/// `.seg.nrrd` is a segmentation of 3D Slicer, in LPS: names, colors and codes of all labels but the background. `.nrrd` is
+/// the same in the world of the volume.
 ///
 /// A NIfTI file repeats the dimensions, both transforms, both codes and the units of the NIfTI file that was segmented;
 /// a volume that came by pointer is placed by its affine.
@@ -171,10 +209,14 @@ pub fn write_segmentation(segmentation: &Segmentation, path: &Path) -> Result<()
     let (labels, geometry, placement) = (segmentation.labels(), segmentation.geometry(), segmentation.placement());
     match Format::of(path)? {
         format @ (Format::Nifti | Format::PackedNifti) => {
-            nifti::write_labels(labels, geometry, placement, format == Format::PackedNifti, path)
+            nifti::write_labels(labels, geometry, placement, segmentation.table(), format == Format::PackedNifti, path)
         }
-        Format::Nrrd => nrrd::write_volume(&Volume::from_slice(labels, *geometry)?, path),
-        Format::SegNrrd => Err(Error::new(ErrorKind::Unsupported, "writing .seg.nrrd is not in this version yet: use .nrrd or .nii.gz")),
+        Format::Nrrd => nrrd::write_labels(labels, geometry, segmentation.table(), path),
+        Format::SegNrrd => {
+            let ijk_to_world = geometry.ijk_to_world.between(geometry.world, World::Lps);
+            let lps = Geometry { ijk_to_world, world: World::Lps, ..*geometry };
+            nrrd::write_labels(labels, &lps, segmentation.table(), path)
+        }
     }
 }
 
@@ -210,7 +252,9 @@ pub fn write_image(volume: &Volume<'_>, path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::{Affine, World};
+    use crate::geometry::Affine;
+    use crate::model::Code;
+    use crate::segmentation::Label;
     use std::path::PathBuf;
 
     fn refusal(path: &Path) -> (ErrorKind, String) {
@@ -255,6 +299,83 @@ mod tests {
             assert_eq!(stem(name).as_deref(), Some(expected), "{name}");
         }
         assert!(["nii", "a.gz", "a.nii.zip", ".", "", "a.nhdr"].into_iter().all(|name| stem(name).is_none()));
+    }
+
+    /// Six voxels of three labels, one of which does not occur, in RAS.
+    fn segmentation() -> Segmentation {
+        let code = |code: &str, meaning: &str| Some(Code { scheme: "SCT".into(), code: code.into(), meaning: meaning.into() });
+        let (terminology, category) = (code("272673000", "Bone"), code("85756007", "Tissue"));
+        let table = [
+            LabelConfig { value: 3, name: "bone <&> 1\n2".into(), color: [241, 214, 145], terminology, category },
+            LabelConfig { value: 1, name: "nerve".into(), color: [244, 214, 49], terminology: None, category: None },
+            LabelConfig { value: 9, name: "absent".into(), color: [0, 0, 255], terminology: None, category: None },
+        ];
+        let geometry =
+            Geometry { dims: [3, 2, 1], ijk_to_world: Affine::from_spacing([1.0, 2.0, 3.0], [-7.5, 8.0, 9.0]), world: World::Ras };
+        Segmentation::from_labels(&Volume::from_slice(&[0u8, 3, 3, 1, 0, 3], geometry).unwrap(), &table).unwrap()
+    }
+
+    #[test]
+    fn a_segmentation_comes_back_from_every_format_with_its_table() {
+        let directory = tempfile::tempdir().unwrap();
+        let original = segmentation();
+        for (name, world) in [("a.nii", World::Ras), ("a.nii.gz", World::Ras), ("a.nrrd", World::Ras), ("a.seg.nrrd", World::Lps)] {
+            let path = directory.path().join(name);
+            write_segmentation(&original, &path).unwrap();
+            let back = read_segmentation(&path, &ReadOptions::default()).unwrap();
+            assert_eq!(back.labels(), original.labels(), "{name}");
+            assert_eq!(back.geometry().world, world, "{name}");
+            back.geometry().check_same_grid(original.geometry()).unwrap();
+            let told = |segmentation: &Segmentation| -> Vec<_> {
+                let of = |label: &Label| {
+                    (
+                        label.value,
+                        label.name.clone(),
+                        label.color,
+                        label.terminology.clone(),
+                        label.category.clone(),
+                        label.statistics.voxels,
+                    )
+                };
+                segmentation.table().iter().map(of).collect()
+            };
+            assert_eq!(told(&back), told(&original), "{name}");
+            let point = back.at(World::Lps, [6.5, -8.0, 9.0]).unwrap();
+            assert_eq!((point.label, point.confidence), (3, 1.0));
+            // Whoever wants but the voxels gets them.
+            assert_eq!(read_image(&path, &ReadOptions::default()).unwrap().bytes(), original.labels(), "{name}");
+            let first = std::fs::read(&path).unwrap();
+            write_segmentation(&original, &path).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), first, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_label_map_without_a_table_gets_the_labels_that_occur() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["a.nii", "a.nii.gz", "a.nrrd"] {
+            let path = directory.path().join(name);
+            let volume = [0i16, 7, 2, 7, 0, 0];
+            write_image(&Volume::from_slice(&volume, *segmentation().geometry()).unwrap(), &path).unwrap();
+            let table = read_segmentation(&path, &ReadOptions::default()).unwrap();
+            let told: Vec<_> = table.table().iter().map(|label| (label.name.as_str(), label.statistics.voxels)).collect();
+            assert_eq!(told, [("background", 3), ("label 2", 1), ("label 7", 2)], "{name}");
+        }
+        let path = directory.path().join("ct.nrrd");
+        write_image(&Volume::from_slice(&[-1000i16; 6], *segmentation().geometry()).unwrap(), &path).unwrap();
+        let error = read_segmentation(&path, &ReadOptions::default()).unwrap_err();
+        assert!(error.kind() == ErrorKind::InvalidArgument && error.message().contains("ct.nrrd"), "{error}");
+    }
+
+    #[test]
+    fn a_confidence_is_written_beside_any_label_map_but_never_as_a_segmentation() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.nrrd");
+        write_confidence(&segmentation(), &path).unwrap();
+        let image = read_image(&path, &ReadOptions::default()).unwrap();
+        assert_eq!(image.view().row::<f32>(0, 0).unwrap().collect::<Vec<_>>(), [1.0; 3]);
+        let error = write_confidence(&segmentation(), &directory.path().join("b.seg.nrrd")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnsupportedFormat);
     }
 
     #[test]

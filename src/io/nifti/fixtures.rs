@@ -31,7 +31,7 @@ pub fn voxels(voxel_type: VoxelType) -> Vec<u8> {
 pub fn file(version: Version, endianness: Endianness, voxel_type: VoxelType) -> Vec<u8> {
     let placement = transform::placement(&geometry());
     let rescale = Rescale { slope: 2.0, intercept: -1024.0 };
-    let mut bytes = Head { version, dims: DIMS, voxel_type, rescale, placement, intent: 0 }.encode();
+    let mut bytes = Head { version, dims: DIMS, voxel_type, rescale, placement, intent: 0, extension: vec![] }.encode();
     let mut voxels = voxels(voxel_type);
     if endianness == Endianness::Big {
         for (offset, size, count) in numbers(version) {

@@ -2,13 +2,14 @@
 
 mod header;
 mod read;
+mod table;
 mod transform;
 mod write;
 
 #[cfg(test)]
 mod fixtures;
 
-pub(super) use read::{read, read_header};
+pub(super) use read::{read, read_header, read_labels};
 pub(super) use write::{write_labels, write_volume};
 
 /// The version of the format: they differ in the header alone.

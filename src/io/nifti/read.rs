@@ -8,11 +8,12 @@ use ::nifti::Endianness;
 use super::super::buffer::Reader;
 use super::super::source::Source;
 use super::super::voxels::{check_limit, make_native};
-use super::super::{ImageHeader, ReadOptions};
+use super::super::{ImageHeader, LabelMap, ReadOptions};
 use super::Version;
 use super::header::{self, Header};
-use super::transform;
+use super::{table, transform};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::LabelConfig;
 use crate::volume::Image;
 
 /// Reads all of a file of `length` bytes.
@@ -25,14 +26,30 @@ pub(in super::super) fn read_header(file: File, length: u64, options: &ReadOptio
     image_header(&open(&mut Source::detect(Reader::new(file)?, length)?)?, options)
 }
 
+/// Reads a label map of `length` bytes, with its table, if its header has one in an extension.
+pub(in super::super) fn read_labels(file: File, length: u64, options: &ReadOptions) -> Result<LabelMap> {
+    let mut table = None;
+    let image = read_with(Reader::new(file)?, length, options, Some(&mut table))?;
+    let (values, geometry) = (image.view().label_values()?, *image.view().geometry());
+    Ok(LabelMap { values, geometry, placement: image.placement().copied(), table })
+}
+
 /// Reads an image of `length` bytes.
 pub(super) fn read_stream(reader: impl BufRead, length: u64, options: &ReadOptions) -> Result<Image> {
+    read_with(reader, length, options, None)
+}
+
+/// A label table, if there is one.
+type Table = Option<Vec<LabelConfig>>;
+
+/// Reads an image, and its label table into `table` if that is wanted.
+fn read_with(reader: impl BufRead, length: u64, options: &ReadOptions, table: Option<&mut Table>) -> Result<Image> {
     let mut source = Source::detect(reader, length)?;
     let header = open(&mut source)?;
     let ImageHeader { geometry, voxel_type, rescale, .. } = image_header(&header, options)?;
     check_limit(&header.dims, voxel_type, header.voxel_bytes, options)?;
     source.check_claim(header.voxel_offset.saturating_add(header.voxel_bytes as u64))?;
-    skip_to_voxels(&mut source, &header)?;
+    skip_to_voxels(&mut source, &header, table)?;
     let mut bytes = source.take(header.voxel_bytes, "the voxels of an image")?;
     source.finish()?;
     make_native(&mut bytes, voxel_type, header.endianness == Endianness::Big);
@@ -61,22 +78,25 @@ fn open(source: &mut Source<impl BufRead>) -> Result<Header> {
     header::parse(version, endianness, header)
 }
 
-/// Goes past the extensions, whose sizes must be sound, to the first voxel.
-fn skip_to_voxels(source: &mut Source<impl BufRead>, header: &Header) -> Result<()> {
+/// Goes past the extensions, whose sizes must be sound, to the first voxel. The first that is a label table is read, if
+/// one is wanted.
+fn skip_to_voxels(source: &mut Source<impl BufRead>, header: &Header, mut wanted: Option<&mut Table>) -> Result<()> {
     let [announced, ..] = source.array::<4>()?;
+    let number = |bytes| if header.endianness == Endianness::Big { i32::from_be_bytes(bytes) } else { i32::from_le_bytes(bytes) };
     // Less than the size of an extension's head is padding.
     while announced != 0 && header.voxel_offset - source.position() >= 8 {
-        let [size, _code] = [source.array::<4>()?, source.array::<4>()?];
-        let size = if header.endianness == Endianness::Big { i32::from_be_bytes(size) } else { i32::from_le_bytes(size) };
+        let [size, code] = [number(source.array()?), number(source.array()?)];
         let left = header.voxel_offset - source.position();
-        match u64::try_from(size).ok().filter(|size| size % 16 == 0).and_then(|size| size.checked_sub(8)) {
-            Some(rest) if rest <= left => source.skip(rest)?,
-            _ => {
-                return Err(Error::new(
-                    ErrorKind::CorruptFile,
-                    format!("an extension of {size} bytes with {} up to the voxels: its size must be a multiple of 16 and fit", left + 8),
-                ));
-            }
+        let rest = u64::try_from(size).ok().filter(|size| size % 16 == 0).and_then(|size| size.checked_sub(8)).filter(|rest| *rest <= left);
+        let Some(rest) = rest else {
+            return Err(Error::new(
+                ErrorKind::CorruptFile,
+                format!("an extension of {size} bytes with {} up to the voxels: its size must be a multiple of 16 and fit", left + 8),
+            ));
+        };
+        match wanted.as_mut().filter(|table| table.is_none() && table::may_hold(code) && rest <= table::TABLE_BYTES) {
+            Some(table) => **table = table::parse(&source.take(rest as usize, "a label table")?)?,
+            None => source.skip(rest)?,
         }
     }
     source.skip(header.voxel_offset - source.position())

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use super::super::voxels::{check_present, row_buffer, write_file, write_stored};
 use super::header::{MAGIC_ONE, MAGIC_TWO, datatype_of};
-use super::{Version, transform};
+use super::{Version, table, transform};
 use crate::error::Result;
 use crate::geometry::Geometry;
+use crate::segmentation::Label;
 use crate::volume::{NiftiPlacement, Rescale, Volume, VoxelType};
 
 /// `NIFTI_INTENT_LABEL`: the voxels are indices into a table of labels.
@@ -16,15 +17,17 @@ const INTENT_NONE: i16 = 0;
 /// Who wrote the file.
 const DESCRIPTION: &str = concat!("spinect ", env!("CARGO_PKG_VERSION"));
 
-/// Writes a label map as uint8, with what the input's header said about its place if there is that.
+/// Writes a label map as uint8 with its table, and with what the input's header said about its place if there is that.
 pub(in super::super) fn write_labels(
     labels: &[u8],
     geometry: &Geometry,
     placement: Option<&NiftiPlacement>,
+    table: &[Label],
     packed: bool,
     path: &Path,
 ) -> Result<()> {
-    let head = Head::new(geometry, placement, VoxelType::Uint8, Rescale::IDENTITY, INTENT_LABEL).encode();
+    let head = Head::new(geometry, placement, VoxelType::Uint8, Rescale::IDENTITY, INTENT_LABEL);
+    let head = Head { extension: table::extension(table), ..head }.encode();
     write_file(path, packed, true, &head, |writer| writer.write_all(labels))
 }
 
@@ -47,6 +50,8 @@ pub(super) struct Head {
     pub rescale: Rescale,
     pub placement: NiftiPlacement,
     pub intent: i16,
+    /// A whole extension, or nothing.
+    pub extension: Vec<u8>,
 }
 
 impl Head {
@@ -60,18 +65,25 @@ impl Head {
             if given.is_some() { value.is_nan() || narrow == *value } else { narrow.is_finite() }
         };
         let narrow = geometry.dims.iter().all(|n| i16::try_from(*n).is_ok()) && numbers.copied().all(|value| fits(&value));
-        Head { version: if narrow { Version::One } else { Version::Two }, dims: geometry.dims, voxel_type, rescale, placement, intent }
+        let version = if narrow { Version::One } else { Version::Two };
+        Head { version, dims: geometry.dims, voxel_type, rescale, placement, intent, extension: Vec::new() }
     }
 
-    /// The header and the four bytes that announce no extension.
+    /// The header, the four bytes that announce an extension or none, and the extension.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Fields(Vec::with_capacity(Version::Two.first_voxel() as usize));
+        let mut bytes = Fields(Vec::with_capacity(self.first_voxel() as usize));
         match self.version {
             Version::One => self.encode_one(&mut bytes),
             Version::Two => self.encode_two(&mut bytes),
         }
-        bytes.zeros(4);
+        bytes.put(&[u8::from(!self.extension.is_empty()), 0, 0, 0]);
+        bytes.put(&self.extension);
         bytes.0
+    }
+
+    /// Where the voxels begin.
+    fn first_voxel(&self) -> u64 {
+        self.version.first_voxel() + self.extension.len() as u64
     }
 
     fn bits(&self) -> i16 {
@@ -94,7 +106,7 @@ impl Head {
         bytes.zeros(12); // intent_p1, intent_p2, intent_p3
         [self.intent, datatype_of(self.voxel_type), self.bits(), 0].into_iter().for_each(|code| bytes.i16(code)); // …, slice_start
         bytes.f32s(&p.pixdim);
-        bytes.f32s(&[Version::One.first_voxel() as f64, self.rescale.slope, self.rescale.intercept]); // vox_offset, scl_slope, scl_inter
+        bytes.f32s(&[self.first_voxel() as f64, self.rescale.slope, self.rescale.intercept]); // vox_offset, scl_slope, scl_inter
         bytes.zeros(3); // slice_end, slice_code
         bytes.put(&[p.units]); // xyzt_units
         bytes.zeros(24); // cal_max, cal_min, slice_duration, toffset, glmax, glmin
@@ -117,7 +129,7 @@ impl Head {
         self.dim().into_iter().for_each(|n| bytes.put(&n.to_le_bytes()));
         bytes.zeros(24); // intent_p1, intent_p2, intent_p3
         bytes.f64s(&p.pixdim);
-        bytes.put(&Version::Two.first_voxel().to_le_bytes()); // vox_offset
+        bytes.put(&self.first_voxel().to_le_bytes()); // vox_offset
         bytes.f64s(&[self.rescale.slope, self.rescale.intercept]); // scl_slope, scl_inter
         bytes.zeros(48); // cal_max, cal_min, slice_duration, toffset, slice_start, slice_end
         bytes.text::<80>(DESCRIPTION); // descrip
@@ -179,10 +191,18 @@ mod tests {
     use crate::error::ErrorKind;
     use crate::geometry::World;
     use crate::io::{ReadOptions, read_image, read_image_header, write_image};
+    use crate::model::LabelConfig;
     use crate::volume::Image;
 
     fn read(file: &[u8]) -> Image {
         read_stream(file, file.len() as u64, &ReadOptions::default()).unwrap()
+    }
+
+    fn table() -> Vec<Label> {
+        let code = crate::model::Code { scheme: "SCT".into(), code: "272673000".into(), meaning: "Bone".into() };
+        let bone = LabelConfig { value: 1, name: "bone".into(), color: [1, 2, 3], terminology: Some(code), category: None };
+        let nerve = LabelConfig { value: 2, name: "nerve".into(), color: [4, 5, 6], terminology: None, category: None };
+        [bone, nerve].iter().map(Label::new).collect()
     }
 
     /// The bytes that a label map gets.
@@ -190,7 +210,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("labels");
         let labels: Vec<u8> = (0..geometry.voxel_count()).map(|n| (n % 3) as u8).collect();
-        write_labels(&labels, geometry, placement, packed, &path).unwrap();
+        write_labels(&labels, geometry, placement, &table(), packed, &path).unwrap();
         std::fs::read(path).unwrap()
     }
 
@@ -198,7 +218,15 @@ mod tests {
     fn headers_have_the_size_of_the_format() {
         for version in [Version::One, Version::Two] {
             let placement = transform::placement(&geometry());
-            let head = Head { version, dims: DIMS, voxel_type: VoxelType::Int16, rescale: Rescale::IDENTITY, placement, intent: 0 };
+            let head = Head {
+                version,
+                dims: DIMS,
+                voxel_type: VoxelType::Int16,
+                rescale: Rescale::IDENTITY,
+                placement,
+                intent: 0,
+                extension: vec![],
+            };
             assert_eq!(head.encode().len() as u64, version.first_voxel());
         }
     }
@@ -251,7 +279,10 @@ mod tests {
         };
         assert_eq!(bytes[..4], 348i32.to_le_bytes());
         stored(76, &placement.pixdim);
-        stored(108, &[352.0, 1.0, 0.0]);
+        let extension = table::extension(&table());
+        stored(108, &[352.0 + extension.len() as f64, 1.0, 0.0]);
+        assert_eq!((&bytes[348..352], &bytes[352..][..extension.len()]), (&[1, 0, 0, 0][..], &extension[..]));
+        assert_eq!(bytes[352 + extension.len()..].iter().take(4).copied().collect::<Vec<u8>>(), [0, 1, 2, 0]);
         stored(256, &placement.quaternion);
         stored(280, placement.srows.as_flattened());
         assert_eq!((bytes[123], &bytes[252..256]), (18, &[2, 0, 3, 0][..]));

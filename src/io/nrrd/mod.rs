@@ -3,13 +3,17 @@
 //! <https://teem.sourceforge.net/nrrd/format.html>
 
 mod header;
+mod labels;
+mod layers;
 mod place;
 mod read;
+mod segments;
 mod text;
 mod write;
 
 #[cfg(test)]
 mod fixtures;
 
+pub(super) use labels::read_labels;
 pub(super) use read::{read, read_header};
-pub(super) use write::write_volume;
+pub(super) use write::{write_labels, write_volume};

@@ -48,7 +48,7 @@ pub(super) fn voxels(reader: impl BufRead, text: &Text, header: &Header, length:
     Ok(bytes)
 }
 
-fn check_single(header: &Header) -> Result<()> {
+pub(super) fn check_single(header: &Header) -> Result<()> {
     if !header.list {
         return Ok(());
     }

@@ -6,8 +6,10 @@ use std::path::Path;
 
 use super::super::voxels::{check_present, row_buffer, write_file, write_stored};
 use super::header::type_name;
+use super::segments;
 use crate::error::Result;
 use crate::geometry::{Geometry, World};
+use crate::segmentation::Label;
 use crate::volume::{Rescale, Volume, VoxelType, with_voxel_type};
 
 /// Writes a volume. The format knows no rescale: stored numbers are Hounsfield units, so those of a volume with a rescale
@@ -26,6 +28,12 @@ pub(in super::super) fn write_volume(volume: &Volume<'_>, path: &Path) -> Result
         true => write_stored(volume, &mut row, writer),
         false => write_units(volume, voxel_type, &mut row, writer),
     })
+}
+
+/// Writes a label map with its table as the segments of 3D Slicer, in the label map's own world.
+pub(in super::super) fn write_labels(labels: &[u8], geometry: &Geometry, table: &[Label], path: &Path) -> Result<()> {
+    let head = head(geometry, VoxelType::Uint8) + &segments::keys(table, geometry) + "\n";
+    write_file(path, true, false, head.as_bytes(), |writer| writer.write_all(labels))
 }
 
 /// The fields of a header, without the empty line that ends it. The world is the volume's own.
