@@ -55,7 +55,7 @@
 //! | [`session`] | model + engine + pipeline = segment: read it from top to bottom, and you have read the method |
 //! | [`segmentation`] | the result: labels, statistics, confidence, warnings, provenance |
 //! | [`volume`], [`geometry`] | voxels, and where they lie in the world |
-//! | [`io`] | NIfTI in and out |
+//! | [`io`] | NIfTI in and out, DICOM series in |
 //! | [`model`] | the model file: configuration, tensors, validation, hash |
 //! | [`pipeline`] | to the model grid and back, windows, combination |
 //! | [`engine`] | the network over every window, fast |
@@ -73,9 +73,10 @@
 //!
 //! # Features
 //!
-//! None is on by default, and none changes what the library or its C ABI can do. `cli`: the program `spinect` and its
+//! None is on by default, and none changes what the C ABI can do. `cli`: the program `spinect` and its
 //! module. `report`: tables, charts and overlays of a test or a training; part of `cli` and `trainer`. `trainer`: the module of
-//! that name, which trains models from labeled cases. `capi`: empty, a name that cargo-c looks for.
+//! that name, which trains models from labeled cases. `dicom`: [`io::read_series`] reads DICOM; without it, it says that this
+//! build does not. `capi`: empty, a name that cargo-c looks for.
 
 #![warn(missing_docs)]
 

@@ -11,13 +11,17 @@ use crate::volume::{Image, NiftiPlacement, Rescale, Volume, VoxelType};
 
 mod atomic;
 mod buffer;
+#[cfg_attr(not(feature = "dicom"), path = "without_dicom.rs")]
+mod dicom;
 mod nifti;
 mod nrrd;
+mod series;
 mod source;
 mod table;
 mod voxels;
 
 pub use atomic::write_atomically;
+pub use series::{Series, SeriesHeader, SkippedFiles};
 
 /// Which transform of a file places its voxels. The numbers are those of the C ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -133,7 +137,7 @@ fn open_regular(path: &Path) -> Result<(File, u64)> {
     let metadata = file.metadata().map_err(|error| Error::io(path, "examine", &error))?;
     let fail = |text: &str| Err(Error::new(ErrorKind::Io, format!("cannot read {}: {text}", path.display())));
     if metadata.is_dir() {
-        return fail("it is a directory; give an image file (a DICOM series must be converted to NIfTI first)");
+        return fail("it is a directory; give an image file (a folder of DICOM is read as a series)");
     }
     if !metadata.is_file() {
         return fail("it is a pipe or a device; give a regular file");
@@ -169,6 +173,34 @@ pub fn read_image_header(path: &Path, options: &ReadOptions) -> Result<ImageHead
         Format::Nrrd | Format::SegNrrd => nrrd::read_header(file),
     }
     .map_err(|error| error.context(path.display()))
+}
+
+/// Reads a CT series of DICOM files, one slice in each, to a volume in LPS. `docs/dicom.md` has all of what is read and
+/// refused.
+///
+/// Slices are sorted by position along the normal of their ImageOrientationPatient; names and instance numbers do not
+/// matter. Voxels are what is stored, int16 or uint16, with the rescale to Hounsfield units that all slices share; where
+/// slices differ, they are Hounsfield units, int16 if all are whole numbers of 16 bits, else float32. Padding
+/// (PixelPaddingValue) is kept as it is stored. Nothing is taken for the voxels before all files have been checked.
+///
+/// # Errors
+/// [`ErrorKind::Io`]: missing or unreadable; [`ErrorKind::UnsupportedFormat`], [`ErrorKind::Unsupported`]: no slice, no CT,
+/// many slices in one file, a transfer syntax that is not decoded, or a build without the feature `dicom`;
+/// [`ErrorKind::InvalidArgument`]: several series and none chosen, or not the one that was; [`ErrorKind::CorruptFile`]:
+/// truncated, damaged, or without an attribute that a CT slice must have; [`ErrorKind::InvalidGeometry`]: slices that make
+/// no volume, because they differ in size, spacing or orientation, are missing, lie twice in one place, or are tilted;
+/// [`ErrorKind::VolumeTooLarge`]: above the memory limit; [`ErrorKind::OutOfMemory`].
+pub fn read_series(series: &Series, options: &ReadOptions) -> Result<Image> {
+    dicom::read(series, options)
+}
+
+/// Reads what [`read_series`] reads, except the voxels, and tells what else lies there. The memory limit does not matter
+/// here.
+///
+/// # Errors
+/// As [`read_series`], as far as the files' attributes tell.
+pub fn read_series_header(series: &Series) -> Result<SeriesHeader> {
+    dicom::read_header(series)
 }
 
 /// Reads a segmentation that was written here, reviewed, or made by others; the name's ending says the format: `.nii`,
