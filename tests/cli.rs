@@ -139,7 +139,7 @@ fn wrong_usage_exits_with_2_and_help_with_0() {
         assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(2), ""), "{arguments:?}");
         assert!(!output.stderr.is_empty(), "{arguments:?}");
     }
-    for name in ["segment", "info", "evaluate", "init", "convert", "bench", "demo", "phantom"] {
+    for name in ["segment", "info", "image", "evaluate", "init", "convert", "bench", "demo", "phantom"] {
         assert!(place.succeed(&[name, "--help"]).contains("Usage: spinect"), "{name}");
     }
     let help = place.succeed(&["--help"]);

@@ -7,25 +7,25 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::arguments::Placement;
 use super::console::{Console, Table};
+use super::input::Reading;
 use super::{files, json_text};
 use crate::error::{Error, Result};
-use crate::geometry::World;
-use crate::io;
+use crate::geometry::{Geometry, World};
+use crate::io::{self, SeriesHeader, SkippedFiles};
 use crate::model::Model;
-use crate::volume::Image;
+use crate::volume::{Rescale, Volume, VoxelType};
 
-/// Tell what a model or an image is
+/// Tell what a model, an image or a DICOM series is
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// A model (.safetensors) or an image (.nii, .nii.gz)
+    /// A model (.safetensors), an image (.nii, .nii.gz), or a folder with a DICOM series
     file: PathBuf,
     /// Print an object for programs instead of a table
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
-    placement: Placement,
+    reading: Reading,
 }
 
 /// The object of `info --json` for a model. The keys are a contract: more may be added, none renamed.
@@ -72,18 +72,33 @@ struct ImageInfo {
     rescale_intercept: f64,
     obliquity_degrees: f64,
     shear_degrees: f64,
+    /// Only of a folder of DICOM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    series: Option<SeriesInfo>,
+}
+
+/// What a DICOM series is beyond an image, and what else lies in its folder.
+#[derive(Debug, Serialize)]
+struct SeriesInfo {
+    uid: String,
+    description: String,
+    transfer_syntax: String,
+    /// Files that are no part of the series, by kind.
+    skipped: SkippedFiles,
 }
 
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<String> {
     let path = &arguments.file;
-    if is_model(path)? {
+    let info = if let Some(series) = arguments.reading.series(path)? {
+        ImageInfo::of_series(io::read_series_header(&series)?)
+    } else if is_model(path)? {
         let model = Model::from_file(path)?;
         let info = ModelInfo::of(&model);
-        if console.json { json_text(&info) } else { Ok(console.table(&info.table())) }
+        return if console.json { json_text(&info) } else { Ok(console.table(&info.table())) };
     } else {
-        let info = ImageInfo::of(&io::read_image(path, &arguments.placement.read_options())?);
-        if console.json { json_text(&info) } else { Ok(console.table(&info.table())) }
-    }
+        ImageInfo::of(&arguments.reading.read(path)?.view())
+    };
+    if console.json { json_text(&info) } else { Ok(console.table(&info.table())) }
 }
 
 /// Whether the file is a model rather than an image: by the name's ending, else by the `{` that follows the eight bytes
@@ -146,26 +161,34 @@ impl<'a> ModelInfo<'a> {
 }
 
 impl ImageInfo {
-    fn of(image: &Image) -> Self {
-        let volume = image.view();
-        let geometry = volume.geometry();
+    fn of(volume: &Volume<'_>) -> Self {
+        Self::new(volume.geometry(), volume.voxel_type(), volume.rescale(), None)
+    }
+
+    fn of_series(header: SeriesHeader) -> Self {
+        let SeriesHeader { image, uid, description, transfer_syntax, skipped } = header;
+        Self::new(&image.geometry, image.voxel_type, image.rescale, Some(SeriesInfo { uid, description, transfer_syntax, skipped }))
+    }
+
+    fn new(geometry: &Geometry, voxel_type: VoxelType, rescale: Rescale, series: Option<SeriesInfo>) -> Self {
         ImageInfo {
             kind: "image",
             dims: geometry.dims,
-            voxel_type: volume.voxel_type().name(),
+            voxel_type: voxel_type.name(),
             spacing_mm: geometry.ijk_to_world.spacing(),
             orientation: geometry.orientation().letters().iter().collect(),
             affine: geometry.ijk_to_world.between(geometry.world, World::Ras).0,
-            rescale_slope: volume.rescale().slope,
-            rescale_intercept: volume.rescale().intercept,
+            rescale_slope: rescale.slope,
+            rescale_intercept: rescale.intercept,
             obliquity_degrees: geometry.obliquity_degrees(),
             shear_degrees: geometry.shear_degrees(),
+            series,
         }
     }
 
     fn table(&self) -> Table {
         let [xi, xj, xk, x, yi, yj, yk, y, zi, zj, zk, z, ..] = self.affine;
-        facts([
+        let mut table = facts([
             ("kind", "image".into()),
             ("dims (i, j, k)", list(&self.dims)),
             ("voxel type", self.voxel_type.into()),
@@ -177,7 +200,15 @@ impl ImageInfo {
             ("rescale slope, intercept", rounded(&[self.rescale_slope, self.rescale_intercept])),
             ("obliquity", format!("{:.2}°", self.obliquity_degrees)),
             ("shear", format!("{:.2}°", self.shear_degrees)),
-        ])
+        ]);
+        if let Some(series) = &self.series {
+            let skipped = series.skipped.to_string();
+            table.row(["series".into(), series.uid.clone()]);
+            table.row(["description".into(), series.description.clone()]);
+            table.row(["transfer syntax".into(), series.transfer_syntax.clone()]);
+            table.row(["skipped files".into(), if skipped.is_empty() { "–".into() } else { skipped }]);
+        }
+        table
     }
 }
 

@@ -17,8 +17,10 @@ mod demo;
 mod distribution;
 mod evaluate;
 mod files;
+mod image;
 mod info;
 mod init;
+mod input;
 mod interrupt;
 mod phantom;
 mod report;
@@ -45,6 +47,7 @@ enum Command {
     Evaluate(evaluate::Arguments),
     Init(init::Arguments),
     Convert(convert::Arguments),
+    Image(image::Arguments),
     Bench(bench::Arguments),
     #[cfg(feature = "trainer")]
     Train(train::Arguments),
@@ -94,7 +97,7 @@ impl Command {
             Command::Segment(arguments) => arguments.json,
             Command::Info(arguments) => arguments.json,
             Command::Evaluate(arguments) => arguments.json,
-            Command::Init(_) | Command::Convert(_) => false,
+            Command::Init(_) | Command::Convert(_) | Command::Image(_) => false,
             Command::Bench(arguments) => arguments.json,
             #[cfg(feature = "trainer")]
             Command::Train(arguments) => arguments.json,
@@ -110,6 +113,7 @@ impl Command {
             Command::Evaluate(arguments) => evaluate::run(arguments, console),
             Command::Init(arguments) => init::run(arguments, console),
             Command::Convert(arguments) => convert::run(arguments, console),
+            Command::Image(arguments) => image::run(arguments, console),
             Command::Bench(arguments) => bench::run(arguments, console),
             #[cfg(feature = "trainer")]
             Command::Train(arguments) => train::run(arguments, console),

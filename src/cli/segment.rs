@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::arguments::{Compute, Placement, RasBox};
+use super::arguments::{Compute, RasBox};
 use super::console::Console;
+use super::input::Reading;
 use super::report::{Memory, Report, Seconds};
 use super::stopwatch::Stopwatch;
 use super::{files, interrupt, json_text};
@@ -22,9 +23,9 @@ use crate::volume::Volume;
 /// Segment bone and nerve on a CT
 #[derive(Debug, Args)]
 #[command(after_help = "Example: spinect segment ct.nii.gz --model spinect.safetensors -o labels.nii.gz\n\
-    The label map has the input's grid, geometry and header. Not a medical device: every result needs review.")]
+    The label map has the input's grid, geometry and, of a NIfTI file, header. Not a medical device: every result needs review.")]
 pub(super) struct Arguments {
-    /// The CT: .nii or .nii.gz
+    /// The CT: .nii or .nii.gz, or a folder with a DICOM series
     input: PathBuf,
     /// The model: .safetensors
     #[arg(long, value_name = "MODEL")]
@@ -59,7 +60,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     deadline: Option<Duration>,
     #[command(flatten)]
-    placement: Placement,
+    reading: Reading,
 }
 
 fn seconds(text: &str) -> std::result::Result<Duration, String> {
@@ -83,7 +84,7 @@ impl Arguments {
             json: false,
             force,
             deadline: None,
-            placement: Placement::default(),
+            reading: Reading::default(),
         }
     }
 }
@@ -108,7 +109,7 @@ pub(super) fn segment(arguments: &Arguments, console: &Console) -> Result<Report
     let load = watch.lap();
 
     progress.say("reading");
-    let image = io::read_image(&arguments.input, &arguments.placement.read_options())?;
+    let image = arguments.reading.read(&arguments.input)?;
     let volume = image.view();
     memory.expect(session.estimate_memory(&volume)?, image.bytes().len());
     stop_if(cancel)?;
@@ -170,7 +171,8 @@ fn check(arguments: &Arguments) -> Result<()> {
     let others = [&arguments.report, &arguments.picture].into_iter().flatten().map(PathBuf::as_path);
     let outputs: Vec<&Path> = images.into_iter().chain(others).collect();
     files::check_outputs(&outputs, &[&arguments.input, &arguments.model], arguments.force)?;
-    files::check_inputs(&[&arguments.input, &arguments.model])
+    arguments.reading.series(&arguments.input)?;
+    files::check_inputs(&[&arguments.model])
 }
 
 /// The region, which the command line takes in RAS, in the world of the volume.

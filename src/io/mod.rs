@@ -96,6 +96,8 @@ impl Format {
             Ok(Format::Nrrd)
         } else if name.ends_with(".nhdr") {
             fail(ErrorKind::Unsupported, "a header without its voxels (.nhdr) is not supported: save the volume as one .nrrd file")
+        } else if [".dcm", ".dicom", ".ima"].iter().any(|ending| name.ends_with(ending)) {
+            fail(ErrorKind::UnsupportedFormat, "a DICOM slice is no volume: give the folder in which its series lies")
         } else if [".hdr", ".img", ".hdr.gz", ".img.gz"].iter().any(|ending| name.ends_with(ending)) {
             fail(ErrorKind::UnsupportedFormat, "a pair of files (.hdr, .img) is not supported: convert it to one .nii or .nii.gz")
         } else {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 use super::ImageHeader;
 
 /// The files of a DICOM CT series, one slice in each.
@@ -68,7 +70,7 @@ pub struct SeriesHeader {
 }
 
 /// Files that lie beside a series and are no part of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SkippedFiles {
     /// No DICOM.
     pub not_dicom: usize,

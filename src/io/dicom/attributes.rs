@@ -95,6 +95,12 @@ impl Attributes {
         Ok(Attributes { path: path.to_owned(), syntax: data_set.syntax, voxels, values })
     }
 
+    /// How the voxels follow, which they must.
+    pub(super) fn required_voxels(&self) -> Result<Voxels> {
+        let none = "there are no voxels (PixelData) in it: the file is cut off, or no image; copy it again, or take it out";
+        self.voxels.ok_or_else(|| corrupt(none).context(self.path.display()))
+    }
+
     /// Whether the attribute is there, with a value or without.
     pub(super) fn has(&self, tag: Tag) -> bool {
         self.values.contains_key(&tag)

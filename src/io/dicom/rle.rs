@@ -20,29 +20,27 @@ pub(super) fn decode(fragment: &[u8], bytes: usize) -> Result<Vec<u8>> {
     let mut unpacked = try_vec(0u8, bytes, "a slice")?;
     for (segment, place) in [(fragment.get(high..low), 1), (fragment.get(low..length), 0)] {
         let segment = segment.ok_or_else(|| corrupt("the RLE data's segments lie outside of it: the file is cut off, or damaged"))?;
-        let mut places = unpacked.iter_mut().skip(place).step_by(2);
-        unpack(segment, |value| places.next().map(|place| *place = value).is_some())?;
-        if places.next().is_some() {
-            return Err(corrupt("the RLE data is cut off: it unpacks to less than the slice"));
-        }
+        unpack(segment, unpacked.iter_mut().skip(place).step_by(2))?;
     }
     Ok(unpacked)
 }
 
-/// Unpacks a segment until `take` is full (then the rest is padding) or the segment ends.
-fn unpack(segment: &[u8], mut take: impl FnMut(u8) -> bool) -> Result<()> {
+/// Unpacks a segment until all places are filled; what follows then is padding.
+fn unpack<'a>(segment: &[u8], mut places: impl ExactSizeIterator<Item = &'a mut u8>) -> Result<()> {
     let mut rest = segment;
-    while let Some((&control, after)) = rest.split_first() {
+    while places.len() > 0 {
+        let Some((&control, after)) = rest.split_first() else {
+            return Err(corrupt("the RLE data is cut off: it unpacks to less than the slice"));
+        };
         // 0 to 127: that many bytes and one follow as they are; 129 to 255: one byte, repeated; 128: nothing.
         let (count, run) = match control {
             0..=127 => (usize::from(control) + 1, after.get(..=usize::from(control))),
             128 => (0, Some([].as_slice())),
             129..=255 => (257 - usize::from(control), after.get(..1)),
         };
-        let Some(run) = run else { return Err(corrupt("the RLE data is cut off within a run")) };
-        if !run.iter().cycle().take(count).all(|value| take(*value)) {
-            return Ok(());
-        }
+        let run = run.ok_or_else(|| corrupt("the RLE data is cut off within a run"))?;
+        // The places come second: a value that is taken has one.
+        run.iter().cycle().take(count).zip(places.by_ref()).for_each(|(value, place)| *place = *value);
         rest = after.get(run.len()..).unwrap_or_default();
     }
     Ok(())

@@ -74,6 +74,9 @@ fn slice_in(path: &Path, data_set: &mut DataSet, skipped: &mut SkippedFiles) -> 
         skipped.without_voxels += 1;
         return Ok(None);
     }
+    // A file that is cut off between two elements looks like one that never had more.
+    attributes.required_voxels()?;
+    attributes.required_text(tags::SERIES_INSTANCE_UID)?;
     if attributes.texts(tags::IMAGE_TYPE).iter().any(|word| word == "LOCALIZER") {
         skipped.localizers += 1;
         return Ok(None);

@@ -102,17 +102,15 @@ fn check_kind(attributes: &Attributes) -> Result<()> {
         Some([frames]) if frames != 1.0 => return refuse(Error::new(ErrorKind::Unsupported, many)),
         _ => {}
     }
-    let Some(voxels) = attributes.voxels else {
-        return refuse(corrupt("there are no voxels (PixelData) in it: the file is cut off, or no image"));
-    };
-    if (voxels == Voxels::Encapsulated) != attributes.syntax.is_encapsulated_pixel_data() {
+    if (attributes.required_voxels()? == Voxels::Encapsulated) != attributes.syntax.is_encapsulated_pixel_data() {
         return refuse(corrupt(format!("PixelData is not written as transfer syntax {} says", attributes.syntax.name())));
     }
     let samples = attributes.word(tags::SAMPLES_PER_PIXEL)?.unwrap_or(1);
     let photometric = attributes.required_text(tags::PHOTOMETRIC_INTERPRETATION)?;
-    // How gray is shown does not matter: Hounsfield units come before that (PS3.3 C.11.1, C.7.6.3.1.2).
-    if samples != 1 || !["MONOCHROME1", "MONOCHROME2"].contains(&photometric.as_str()) {
-        return refuse(not_read(format!("{samples} samples per voxel, {photometric}: a CT has one gray value per voxel")));
+    // MONOCHROME1 should only change how gray is shown, but some readers turn the numbers around: no scanner writes CT so.
+    if samples != 1 || photometric != "MONOCHROME2" {
+        let message = format!("{samples} samples per voxel, {photometric}: a CT has one gray value per voxel, MONOCHROME2");
+        return refuse(not_read(message));
     }
     Ok(())
 }
