@@ -34,7 +34,11 @@ fn main() {
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
     let started = Instant::now();
     let map = one_thread.install(|| NearestVoxels::of(geometry.dims, [1.0; 3], |voxel| segmentation.labels()[voxel] == 2));
-    println!("{:?} voxels; a map of distances to every voxel of nerve, one thread, for comparison: {:.3} s", geometry.dims, seconds(started));
+    println!(
+        "{:?} voxels; a map of distances to every voxel of nerve, one thread, for comparison: {:.3} s",
+        geometry.dims,
+        seconds(started)
+    );
     drop(map);
 
     println!("| question | label | n | p50 µs | p90 µs | p99 µs | p99.9 µs | max µs | mean µs |\n|---|---|---|---|---|---|---|---|---|");

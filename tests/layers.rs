@@ -15,8 +15,11 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// Upward arrows that are allowed, each with its reason. An entry that is no longer needed fails the test.
-const EXCEPTIONS: &[(&str, &str, &str)] =
-    &[("io", "segmentation", "a writer takes the result as it is, and a reader hands labels and table to its one constructor; they compute nothing")];
+const EXCEPTIONS: &[(&str, &str, &str)] = &[(
+    "io",
+    "segmentation",
+    "a writer takes the result as it is, and a reader hands labels and table to its one constructor; they compute nothing",
+)];
 
 /// The source without comments, and without the tests at its end: tests may set a whole house up.
 fn code_of(source: &str) -> String {

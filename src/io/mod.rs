@@ -340,9 +340,9 @@ mod tests {
         let code = |code: &str, meaning: &str| Some(Code { scheme: "SCT".into(), code: code.into(), meaning: meaning.into() });
         let (terminology, category) = (code("272673000", "Bone"), code("85756007", "Tissue"));
         let table = [
-            LabelConfig { value: 3, name: "bone <&> 1\n2".into(), color: [241, 214, 145], terminology, category },
-            LabelConfig { value: 1, name: "nerve".into(), color: [244, 214, 49], terminology: None, category: None },
-            LabelConfig { value: 9, name: "absent".into(), color: [0, 0, 255], terminology: None, category: None },
+            LabelConfig { value: 3, name: "bone <&> 1\n2".into(), color: [241, 214, 145], terminology, category, pieces: None },
+            LabelConfig { value: 1, name: "nerve".into(), color: [244, 214, 49], terminology: None, category: None, pieces: None },
+            LabelConfig { value: 9, name: "absent".into(), color: [0, 0, 255], terminology: None, category: None, pieces: None },
         ];
         let geometry =
             Geometry { dims: [3, 2, 1], ijk_to_world: Affine::from_spacing([1.0, 2.0, 3.0], [-7.5, 8.0, 9.0]), world: World::Ras };

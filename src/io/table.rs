@@ -11,7 +11,14 @@ pub(super) fn of_values(values: &[u8]) -> Vec<LabelConfig> {
 
 /// A label with this value and name, or none, in a color of its own.
 pub(super) fn unnamed(value: u8, name: Option<String>) -> LabelConfig {
-    LabelConfig { value, name: name.unwrap_or_else(|| format!("label {value}")), color: color_of(value), terminology: None, category: None }
+    LabelConfig {
+        value,
+        name: name.unwrap_or_else(|| format!("label {value}")),
+        color: color_of(value),
+        terminology: None,
+        category: None,
+        pieces: None,
+    }
 }
 
 /// Neighboring values get hues that lie the golden angle apart, so that any few of them are easily told from each other.

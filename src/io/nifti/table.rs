@@ -141,7 +141,7 @@ mod tests {
     }
 
     fn config(value: u8, name: &str, terminology: Option<Code>, category: Option<Code>) -> LabelConfig {
-        LabelConfig { value, name: name.into(), color: [value, 214, 255], terminology, category }
+        LabelConfig { value, name: name.into(), color: [value, 214, 255], terminology, category, pieces: None }
     }
 
     fn content(table: &[LabelConfig]) -> Vec<u8> {

@@ -200,8 +200,8 @@ mod tests {
 
     fn table() -> Vec<Label> {
         let code = crate::model::Code { scheme: "SCT".into(), code: "272673000".into(), meaning: "Bone".into() };
-        let bone = LabelConfig { value: 1, name: "bone".into(), color: [1, 2, 3], terminology: Some(code), category: None };
-        let nerve = LabelConfig { value: 2, name: "nerve".into(), color: [4, 5, 6], terminology: None, category: None };
+        let bone = LabelConfig { value: 1, name: "bone".into(), color: [1, 2, 3], terminology: Some(code), category: None, pieces: None };
+        let nerve = LabelConfig { value: 2, name: "nerve".into(), color: [4, 5, 6], terminology: None, category: None, pieces: None };
         [bone, nerve].iter().map(Label::new).collect()
     }
 

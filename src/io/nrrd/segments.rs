@@ -177,7 +177,14 @@ mod tests {
     fn label(value: u8, name: &str, coded: bool) -> LabelConfig {
         let code = |code: &str, meaning: &str| Code { scheme: "SCT".into(), code: code.into(), meaning: meaning.into() };
         let terminology = coded.then(|| code("272673000", "Bone"));
-        LabelConfig { value, name: name.into(), color: [241, 214, value], terminology, category: coded.then(|| code("85756007", "Tissue")) }
+        LabelConfig {
+            value,
+            name: name.into(),
+            color: [241, 214, value],
+            terminology,
+            category: coded.then(|| code("85756007", "Tissue")),
+            pieces: None,
+        }
     }
 
     fn text(keys: &str) -> Text {
