@@ -516,7 +516,7 @@ typedef struct spinect_image_config {
    */
   uint32_t struct_size;
   /**
-   * SPINECT_GEOMETRY_*: which transform of the file places its voxels.
+   * SPINECT_GEOMETRY_*: which transform of a NIfTI file places its voxels.
    */
   int32_t geometry;
   /**
@@ -526,14 +526,14 @@ typedef struct spinect_image_config {
 } spinect_image_config;
 
 /**
- * Reads an image from a file: NIfTI-1 or NIfTI-2, `.nii` or `.nii.gz`.
+ * Reads an image from a file: NIfTI-1 or NIfTI-2, `.nii` or `.nii.gz`, or NRRD, `.nrrd`.
  *
  * @param path The file, UTF-8.
  * @param config How to read it.
  * @param image Receives the image; the caller frees it.
  * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, STRUCT_SIZE, INVALID_ARGUMENT, IO, UNSUPPORTED_FORMAT,
- *         CORRUPT_FILE, INVALID_GEOMETRY, AMBIGUOUS_GEOMETRY, VOLUME_TOO_LARGE (beyond `memory_limit`), OUT_OF_MEMORY,
- *         THREAD (only on a thread with less than 256 KiB of stack, which needs another's).
+ *         UNSUPPORTED (`.nhdr`), CORRUPT_FILE, INVALID_GEOMETRY, AMBIGUOUS_GEOMETRY, VOLUME_TOO_LARGE (beyond
+ *         `memory_limit`), OUT_OF_MEMORY, THREAD (only on a thread with less than 256 KiB of stack, which needs another's).
  * @par Threads
  * Any thread, at any time.
  */
@@ -1203,15 +1203,16 @@ typedef struct spinect_timings {
 } spinect_timings;
 
 /**
- * Writes the label map to a file: `.nii` or `.nii.gz`, NIfTI-1 unless only NIfTI-2 can hold its dimensions or transforms.
- * It appears whole or not at all and replaces an existing one. A segmentation of the unchanged view of an image repeats
- * that file's transforms bit by bit.
+ * Writes the label map with its label table to a file: NIfTI, `.nii` or `.nii.gz`, NIfTI-1 unless only NIfTI-2 can hold its
+ * dimensions or transforms; NRRD, `.nrrd`; or a segmentation of 3D Slicer, `.seg.nrrd`, with names, colors and terminology.
+ * It appears whole or not at all and replaces an existing one. A segmentation of the unchanged view of a NIfTI image
+ * repeats that file's transforms bit by bit in a NIfTI file.
  *
  * @param segmentation The result.
  * @param path The file, UTF-8.
  * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED, BUSY (`spinect_session_segment_again` is
- *         changing it), INVALID_ARGUMENT, IO, UNSUPPORTED_FORMAT, OUT_OF_MEMORY, THREAD (only on a thread with less than 256 KiB
- *         of stack, which needs another's).
+ *         changing it), INVALID_ARGUMENT, IO, UNSUPPORTED_FORMAT, UNSUPPORTED (`.nhdr`), OUT_OF_MEMORY, THREAD (only on a
+ *         thread with less than 256 KiB of stack, which needs another's).
  * @par Threads
  * Any number of threads, at any time.
  */

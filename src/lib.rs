@@ -55,7 +55,7 @@
 //! | [`session`] | model + engine + pipeline = segment: read it from top to bottom, and you have read the method |
 //! | [`segmentation`] | the result: labels, statistics, confidence, warnings, provenance |
 //! | [`volume`], [`geometry`] | voxels, and where they lie in the world |
-//! | [`io`] | NIfTI in and out, DICOM series in |
+//! | [`io`] | NIfTI and NRRD in and out, segmentations of 3D Slicer, DICOM series in |
 //! | [`model`] | the model file: configuration, tensors, validation, hash |
 //! | [`pipeline`] | to the model grid and back, windows, combination |
 //! | [`engine`] | the network over every window, fast |
@@ -107,7 +107,7 @@ pub mod volume;
 
 pub use error::{Error, ErrorKind, Result};
 pub use geometry::{Affine, Geometry, Orientation, World};
-pub use io::{GeometryChoice, ReadOptions, read_image, write_segmentation};
+pub use io::{GeometryChoice, ReadOptions, read_image, read_segmentation, write_segmentation};
 pub use model::Model;
 pub use segmentation::{Segmentation, Warnings};
 pub use session::{Cancel, Device, Precision, Run, Session, SessionConfig};

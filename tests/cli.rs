@@ -336,6 +336,29 @@ fn a_segmentation_writes_its_files_and_tells_the_keys_of_the_contract() {
 }
 
 #[test]
+fn a_ct_in_nrrd_is_segmented_into_a_segmentation_of_3d_slicer_in_its_place() {
+    let place = Place::new();
+    place.ct("ct.nii");
+    let ct = place.ct("ct.nrrd");
+    place.model("m.safetensors");
+    let segment = |input: &str, output: &str| place.json(&["segment", input, "--model", "m.safetensors", "-o", output, "--json"]);
+    let (nifti, nrrd) = (segment("ct.nii", "labels.nii"), segment("ct.nrrd", "labels.seg.nrrd"));
+    assert_eq!((&nifti["labels"], &nifti["input_sha256"]), (&nrrd["labels"], &nrrd["input_sha256"]));
+    let [input, written] = [ct.to_str().unwrap(), "labels.seg.nrrd"].map(|path| place.json(&["info", path, "--json"]));
+    assert_eq!((&written["voxel_type"], &written["affine"], &written["orientation"]), (&"uint8".into(), &input["affine"], &"RAS".into()));
+    let header = fs::read(place.path("labels.seg.nrrd")).unwrap();
+    assert!(String::from_utf8_lossy(&header).contains("Segment1_Name:=nerve\n"));
+    // An untrained network may find nothing: maps that hold something are compared across formats here.
+    place.label_map("truth.nrrd", &[1, 1, 0, 2]);
+    place.label_map("prediction.nii", &[1, 1, 0, 2]);
+    let scores = place.json(&["evaluate", "--truth", "truth.nrrd", "--prediction", "prediction.nii", "--json"]);
+    let found: Vec<f64> = scores["labels"].as_object().unwrap().values().filter_map(|label| label["dice"].as_f64()).collect();
+    assert_eq!(found, [1.0, 1.0], "{scores}");
+    let confidence = place.fail(&["segment", "ct.nrrd", "--model", "m.safetensors", "-o", "new.nrrd", "--confidence", "new.seg.nrrd"]);
+    assert!(confidence.contains("holds labels") && !place.path("new.nrrd").exists());
+}
+
+#[test]
 fn the_seconds_of_the_stages_add_up_to_the_total() {
     let place = Place::new();
     place.ct("ct.nii");

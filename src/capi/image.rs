@@ -29,21 +29,21 @@ handle!(spinect_image => Image, 0xa1);
 pub struct spinect_image_config {
     /// sizeof(spinect_image_config).
     pub struct_size: u32,
-    /// SPINECT_GEOMETRY_*: which transform of the file places its voxels.
+    /// SPINECT_GEOMETRY_*: which transform of a NIfTI file places its voxels.
     pub geometry: i32,
     /// Bytes that reading may take; 0: no limit.
     pub memory_limit: u64,
 }
 layout!(spinect_image_config, 16, { struct_size: 0, geometry: 4, memory_limit: 8 });
 
-/// Reads an image from a file: NIfTI-1 or NIfTI-2, `.nii` or `.nii.gz`.
+/// Reads an image from a file: NIfTI-1 or NIfTI-2, `.nii` or `.nii.gz`, or NRRD, `.nrrd`.
 ///
 /// @param path The file, UTF-8.
 /// @param config How to read it.
 /// @param image Receives the image; the caller frees it.
 /// @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, STRUCT_SIZE, INVALID_ARGUMENT, IO, UNSUPPORTED_FORMAT,
-///         CORRUPT_FILE, INVALID_GEOMETRY, AMBIGUOUS_GEOMETRY, VOLUME_TOO_LARGE (beyond `memory_limit`), OUT_OF_MEMORY,
-///         THREAD (only on a thread with less than 256 KiB of stack, which needs another's).
+///         UNSUPPORTED (`.nhdr`), CORRUPT_FILE, INVALID_GEOMETRY, AMBIGUOUS_GEOMETRY, VOLUME_TOO_LARGE (beyond
+///         `memory_limit`), OUT_OF_MEMORY, THREAD (only on a thread with less than 256 KiB of stack, which needs another's).
 /// @par Threads
 /// Any thread, at any time.
 #[unsafe(no_mangle)]

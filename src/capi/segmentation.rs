@@ -137,15 +137,16 @@ pub(super) fn later(what: &str) -> Error {
     fail!(Unsupported, "{what} is not in version {}: a later version has it", env!("CARGO_PKG_VERSION"))
 }
 
-/// Writes the label map to a file: `.nii` or `.nii.gz`, NIfTI-1 unless only NIfTI-2 can hold its dimensions or transforms.
-/// It appears whole or not at all and replaces an existing one. A segmentation of the unchanged view of an image repeats
-/// that file's transforms bit by bit.
+/// Writes the label map with its label table to a file: NIfTI, `.nii` or `.nii.gz`, NIfTI-1 unless only NIfTI-2 can hold its
+/// dimensions or transforms; NRRD, `.nrrd`; or a segmentation of 3D Slicer, `.seg.nrrd`, with names, colors and terminology.
+/// It appears whole or not at all and replaces an existing one. A segmentation of the unchanged view of a NIfTI image
+/// repeats that file's transforms bit by bit in a NIfTI file.
 ///
 /// @param segmentation The result.
 /// @param path The file, UTF-8.
 /// @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED, BUSY (`spinect_session_segment_again` is
-///         changing it), INVALID_ARGUMENT, IO, UNSUPPORTED_FORMAT, OUT_OF_MEMORY, THREAD (only on a thread with less than 256 KiB
-///         of stack, which needs another's).
+///         changing it), INVALID_ARGUMENT, IO, UNSUPPORTED_FORMAT, UNSUPPORTED (`.nhdr`), OUT_OF_MEMORY, THREAD (only on a
+///         thread with less than 256 KiB of stack, which needs another's).
 /// @par Threads
 /// Any number of threads, at any time.
 #[unsafe(no_mangle)]

@@ -67,6 +67,16 @@ pub(super) fn check_image_name(path: &Path) -> Result<()> {
     Err(Error::new(ErrorKind::UnsupportedFormat, format!("{}: an image's name ends in .nii, .nii.gz or .nrrd", path.display())))
 }
 
+/// Refuses an output that is no segmentation and is named like one.
+pub(super) fn check_volume_name(path: &Path) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    if !name.ends_with(".seg.nrrd") {
+        return Ok(());
+    }
+    let message = format!("{}: a .seg.nrrd holds labels: let the name of other images end in .nii, .nii.gz or .nrrd", path.display());
+    Err(Error::new(ErrorKind::UnsupportedFormat, message))
+}
+
 /// Whether the name's ending is that of an image that this program reads and writes.
 pub(super) fn is_image_name(path: &Path) -> bool {
     crate::io::image_stem(path).is_some()
@@ -118,5 +128,6 @@ mod tests {
         for name in ["a.nhdr", "nii", "a.gz", "a.nii.zip", "."] {
             assert!(check_image_name(Path::new(name)).is_err(), "{name}");
         }
+        assert!(check_volume_name(Path::new("a.nrrd")).is_ok() && check_volume_name(Path::new("a.Seg.nrrd")).is_err());
     }
 }

@@ -19,7 +19,7 @@ use crate::volume::{Rescale, Volume, VoxelType};
 /// Tell what a model, an image or a DICOM series is
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// A model (.safetensors), an image (.nii, .nii.gz), or a folder with a DICOM series
+    /// A model (.safetensors), an image (.nii, .nii.gz, .nrrd), or a folder with a DICOM series
     file: PathBuf,
     /// Print an object for programs instead of a table
     #[arg(long)]

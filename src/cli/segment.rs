@@ -25,12 +25,12 @@ use crate::volume::Volume;
 #[command(after_help = "Example: spinect segment ct.nii.gz --model spinect.safetensors -o labels.nii.gz\n\
     The label map has the input's grid, geometry and, of a NIfTI file, header. Not a medical device: every result needs review.")]
 pub(super) struct Arguments {
-    /// The CT: .nii or .nii.gz, or a folder with a DICOM series
+    /// The CT: .nii, .nii.gz or .nrrd, or a folder with a DICOM series
     input: PathBuf,
     /// The model: .safetensors
     #[arg(long, value_name = "MODEL")]
     model: PathBuf,
-    /// The label map to write: .nii or .nii.gz
+    /// The label map to write: .nii, .nii.gz, .nrrd, or .seg.nrrd for 3D Slicer
     #[arg(short, long, value_name = "OUTPUT")]
     output: PathBuf,
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub(super) struct Arguments {
     /// Segment only this box, in RAS millimeters (x to the Right, y to Anterior, z to Superior)
     #[arg(long, value_name = "x0,y0,z0,x1,y1,z1", allow_hyphen_values = true)]
     roi: Option<RasBox>,
-    /// Also write the confidence of every voxel, 0 to 1: .nii or .nii.gz
+    /// Also write the confidence of every voxel, 0 to 1: .nii, .nii.gz or .nrrd
     #[arg(long, value_name = "FILE")]
     confidence: Option<PathBuf>,
     /// Also draw the labels on the CT, in three planes: .png
@@ -164,6 +164,9 @@ fn check(arguments: &Arguments) -> Result<()> {
     }
     let images: Vec<&Path> = [Some(&arguments.output), arguments.confidence.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect();
     images.iter().try_for_each(|path| files::check_image_name(path))?;
+    if let Some(path) = &arguments.confidence {
+        files::check_volume_name(path)?;
+    }
     if let Some(path) = arguments.picture.as_ref().filter(|path| path.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case("png")))
     {
         return Err(Error::new(ErrorKind::UnsupportedFormat, format!("{}: a picture's name ends in .png", path.display())));

@@ -32,7 +32,7 @@ pub(super) fn cases(truth: &Path, prediction: &Path, images: Option<&Path>) -> R
     }
     let truths = images_in(truth)?;
     if truths.is_empty() {
-        return fail(format!("{} holds no .nii or .nii.gz file: name the folder with the true label maps", truth.display()));
+        return fail(format!("{} holds no .nii, .nii.gz or .nrrd file: name the folder with the true label maps", truth.display()));
     }
     let mut predictions = images_in(prediction)?;
     let mut scans = images.map(images_in).transpose()?;
@@ -71,7 +71,7 @@ fn images_in(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     Ok(images)
 }
 
-/// The file's name without `.nii` or `.nii.gz`.
+/// The file's name without `.nii`, `.nii.gz`, `.nrrd` or `.seg.nrrd`.
 fn case_name(path: &Path) -> String {
     crate::io::image_stem(path).unwrap_or_else(|| path.file_name().unwrap_or_default().to_string_lossy().into_owned())
 }

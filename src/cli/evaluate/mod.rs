@@ -25,7 +25,7 @@ mod cases;
 #[command(after_help = "Pixel accuracy of a label: the share of the truth's voxels that were found (recall). HD95: the 95th\n\
     percentile of the distances from either surface to the other; ASSD: their average; both in mm, as MedPy 0.5 defines them.\n\
     --report makes a folder: index.html, scores.md, scores.csv, and with --images overlays/CASE.png.\n\
-    Folders are matched by file name, without .nii or .nii.gz. A label that neither map of a case holds does not count\n\
+    Folders are matched by file name, without .nii, .nii.gz or .nrrd. A label that neither map of a case holds does not count\n\
     in the mean; pixel accuracy does not where the truth lacks it, a distance where either map does.")]
 pub(super) struct Arguments {
     /// The true label map, or a folder of them

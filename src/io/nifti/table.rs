@@ -1,5 +1,5 @@
-//! The label table of a NIfTI label map: a header extension in the XML of Connectome Workbench, which TotalSegmentator
-//! writes too. docs/formats.md says why this one.
+//! The label table of a NIfTI label map: a header extension as TotalSegmentator writes it, which took the XML from
+//! Connectome Workbench. docs/formats.md says why this one.
 //!
 //! ```xml
 //! <CaretExtension><VolumeInformation Index="0"><LabelTable>
@@ -16,10 +16,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Code, LabelConfig};
 use crate::segmentation::Label;
 
-/// `NIFTI_ECODE_CARET`.
-const CODE_CARET: i32 = 30;
-/// `NIFTI_ECODE_IGNORE`, under which TotalSegmentator writes.
+/// `NIFTI_ECODE_IGNORE`, under which TotalSegmentator writes and reads.
 const CODE_IGNORE: i32 = 0;
+/// `NIFTI_ECODE_CARET`, under which Connectome Workbench does; nibabel 5.4 fails to hand out the content of those.
+const CODE_CARET: i32 = 30;
 /// The most that is read as a table.
 pub(super) const TABLE_BYTES: u64 = 1 << 20;
 
@@ -54,7 +54,7 @@ pub(super) fn extension(table: &[Label]) -> Vec<u8> {
     let size = (8 + xml.len()).next_multiple_of(16);
     let mut bytes = Vec::with_capacity(size);
     bytes.extend((size as i32).to_le_bytes());
-    bytes.extend(CODE_CARET.to_le_bytes());
+    bytes.extend(CODE_IGNORE.to_le_bytes());
     bytes.extend(xml.as_bytes());
     bytes.resize(size, 0);
     bytes
@@ -146,7 +146,7 @@ mod tests {
 
     fn content(table: &[LabelConfig]) -> Vec<u8> {
         let bytes = extension(&table.iter().map(Label::new).collect::<Vec<_>>());
-        assert_eq!((bytes.len() % 16, bytes[..8].to_vec()), (0, [(bytes.len() as i32).to_le_bytes(), 30i32.to_le_bytes()].concat()));
+        assert_eq!((bytes.len() % 16, bytes[..8].to_vec()), (0, [(bytes.len() as i32).to_le_bytes(), 0i32.to_le_bytes()].concat()));
         bytes[8..].to_vec()
     }
 

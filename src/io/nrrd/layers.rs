@@ -93,13 +93,15 @@ const NO_SEGMENT: u8 = 0;
 struct Lookup(Vec<Vec<u8>>);
 
 impl Lookup {
-    fn new(segments: &[Segment], layers: usize) -> Self {
-        let mut tables = vec![Vec::new(); layers];
+    fn new(segments: &[Segment]) -> Self {
+        // No longer than the segments need: the number of layers is the file's word alone.
+        let mut tables: Vec<Vec<u8>> = Vec::new();
         for segment in segments {
-            let Some(table) = tables.get_mut(segment.layer) else { continue };
-            let at = segment.stored as usize;
-            table.resize(table.len().max(at + 1), NO_SEGMENT);
-            table[at] = segment.label.value;
+            let (layer, stored) = (segment.layer, segment.stored as usize);
+            tables.resize_with(tables.len().max(layer + 1), Vec::new);
+            let table = &mut tables[layer];
+            table.resize(table.len().max(stored + 1), NO_SEGMENT);
+            table[stored] = segment.label.value;
         }
         Lookup(tables)
     }
@@ -122,7 +124,7 @@ impl Lookup {
 /// [`ErrorKind::Unsupported`] for a voxel of two segments; [`ErrorKind::CorruptFile`] for one of a segment that the header
 /// does not tell of; [`ErrorKind::OutOfMemory`].
 pub(super) fn merged(voxels: &Volume<'_>, segments: &[Segment], layers: usize, grid: &Grid) -> Result<Vec<u8>> {
-    let lookup = Lookup::new(segments, layers);
+    let lookup = Lookup::new(segments);
     let mut labels = try_vec(0, grid.geometry.voxel_count(), "a label map")?;
     let ([values, rows, slices], [i, j, k], [to_columns, to_rows, _]) = (voxels.geometry().dims, grid.offset, grid.geometry.dims);
     for (z, y) in (0..slices).flat_map(|z| (0..rows).map(move |y| (z, y))) {
