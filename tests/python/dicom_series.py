@@ -32,6 +32,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000,
     JPEG2000Lossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
@@ -335,9 +336,12 @@ def test_files_of_pydicom(place):
         result = spinect("image", folder, "-o", place / "two.nii", "--force")
         if result.returncode == 0:
             ours = nibabel.load(place / "two.nii").get_fdata()
-            check(ours.shape[2] == 2 and (ours[:, :, 0] == expected.T).all(), f"{path.name}: voxels as pydicom decodes them")
+            wrong = np.abs(ours[:, :, 0] - expected.T).max()
+            # The lossy wavelet is computed in floating point: decoders may round to either side.
+            bound = 1 if data.file_meta.TransferSyntaxUID == JPEG2000 else 0
+            check(ours.shape[2] == 2 and wrong <= bound, f"{path.name}: voxels up to {wrong} from those of pydicom")
             decoded += 1
-            print(f"{path.name:44} {data.file_meta.TransferSyntaxUID.name[:60]}: as pydicom")
+            print(f"{path.name:44} {data.file_meta.TransferSyntaxUID.name[:50]}: within {wrong:.0f} of pydicom")
             whole = (folder / "1").read_bytes()
             for length in [int(len(whole) * n / 40) for n in range(40)] + [len(whole) - n for n in range(1, 9)]:
                 (folder / "1").write_bytes(whole[:length])

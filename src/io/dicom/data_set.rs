@@ -136,7 +136,7 @@ impl Source {
             Some(length) => self.skip(u64::from(length)),
             // A sequence that its writer did not know is written as UN, and inside as Implicit VR (PS3.5 6.2.2 note 4).
             None if header.vr == VR::UN => {
-                let implicit: Decoder = Box::new(ImplicitVRLittleEndianDecoder::default());
+                let implicit: Decoder = Box::<ImplicitVRLittleEndianDecoder<_>>::default();
                 self.skip_sequence(&implicit, depth + 1)
             }
             None => self.skip_sequence(decoder, depth + 1),
