@@ -1,6 +1,6 @@
 //! The elements of a data set, one after the other (PS3.5 section 7): nothing is allocated that the file cannot fill.
 //!
-//! The headers of elements are decoded by dicom-rs. Its own readers allocate what a length says, and some panic at a
+//! The headers of elements are decoded by dicom-rs. Its own readers allocate what a length says, and one panics at a
 //! delimiter in the wrong place; so the walk, which trusts no length, is ours.
 
 use std::io::{self, Read};

@@ -1,9 +1,15 @@
 //! The voxels of all slices: as stored where one rescale holds for all, else as Hounsfield units.
 
+use std::io;
+use std::thread::{self, ScopedJoinHandle};
+
 use super::pixels;
 use super::slice::Slice;
-use crate::error::{Result, try_reserve};
+use crate::error::{Error, ErrorKind, Result, try_vec};
 use crate::volume::{Rescale, VoxelType};
+
+/// Threads that decode at most: each holds one file in memory.
+const MOST_THREADS: usize = 16;
 
 /// What the voxels of the volume are.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,15 +49,19 @@ impl Kind {
         }
     }
 
-    /// Appends the voxels of a slice, which are two bytes each, in native byte order.
-    fn append(self, slice: &Slice, stored: &[u8], bytes: &mut Vec<u8>) {
+    /// Writes the voxels of a slice, which are two bytes each, to `place` in native byte order.
+    fn write(self, slice: &Slice, stored: &[u8], place: &mut [u8]) {
         let numbers = stored.as_chunks::<2>().0.iter().map(|two| slice.stored.number(*two));
         let units = |number: i32| f64::from(number) * slice.rescale.slope + slice.rescale.intercept;
+        let halves = place.as_chunks_mut::<2>().0;
         match self {
             // The lower half of a number is the same for int16 and uint16.
-            Kind::Stored { .. } => bytes.extend(numbers.flat_map(|number| (number as i16).to_ne_bytes())),
-            Kind::WholeUnits => bytes.extend(numbers.flat_map(|number| (units(number) as i16).to_ne_bytes())),
-            Kind::Units => bytes.extend(numbers.flat_map(|number| (units(number) as f32).to_ne_bytes())),
+            Kind::Stored { .. } => halves.iter_mut().zip(numbers).for_each(|(place, number)| *place = (number as i16).to_ne_bytes()),
+            Kind::WholeUnits => halves.iter_mut().zip(numbers).for_each(|(place, number)| *place = (units(number) as i16).to_ne_bytes()),
+            Kind::Units => {
+                let places = place.as_chunks_mut::<4>().0.iter_mut();
+                places.zip(numbers).for_each(|(place, number)| *place = (units(number) as f32).to_ne_bytes());
+            }
         }
     }
 }
@@ -63,12 +73,36 @@ fn fits_int16(slice: &Slice) -> bool {
     slope.fract() == 0.0 && intercept.fract() == 0.0 && slice.stored.range().into_iter().all(within)
 }
 
-/// Reads the voxels of sorted slices, `bytes` in all.
+/// Reads the voxels of sorted slices, `bytes` in all. Decoding takes longer than reading, so slices are shared among
+/// threads, which are gone when this returns.
 pub(super) fn read(slices: &[Slice], kind: Kind, bytes: usize) -> Result<Vec<u8>> {
-    let mut voxels = Vec::new();
-    try_reserve(&mut voxels, bytes, "the voxels of a series")?;
-    for slice in slices {
-        kind.append(slice, &pixels::read(slice)?, &mut voxels);
-    }
+    let mut voxels = try_vec(0u8, bytes, "the voxels of a series")?;
+    let per_slice = (bytes / slices.len().max(1)).max(1);
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    let share = slices.len().div_ceil(threads).max(1);
+    thread::scope(|scope| {
+        let mut parts = slices.chunks(share).zip(voxels.chunks_mut(share.saturating_mul(per_slice)));
+        let own = parts.next();
+        let spawn = |(slices, places)| thread::Builder::new().spawn_scoped(scope, move || fill(slices, kind, places, per_slice));
+        let others: Vec<_> = parts.map(spawn).collect();
+        let own = own.map_or(Ok(()), |(slices, places)| fill(slices, kind, places, per_slice));
+        // In the slices' order, so that the same damage gives the same message.
+        others.into_iter().fold(own, |outcome, other| outcome.and(joined(other)))
+    })?;
     Ok(voxels)
+}
+
+/// Reads slices, each to its place.
+fn fill(slices: &[Slice], kind: Kind, places: &mut [u8], per_slice: usize) -> Result<()> {
+    slices.iter().zip(places.chunks_mut(per_slice)).try_for_each(|(slice, place)| {
+        kind.write(slice, &pixels::read(slice)?, place);
+        Ok(())
+    })
+}
+
+/// What a thread came to, all of them joined even if one failed.
+fn joined(thread: io::Result<ScopedJoinHandle<'_, Result<()>>>) -> Result<()> {
+    let started = thread.map_err(|error| Error::new(ErrorKind::Thread, format!("no thread to decode slices: {error}; free some")))?;
+    let defect = || Error::new(ErrorKind::Panic, "a defect of spinect, please report it: a slice could not be decoded");
+    started.join().unwrap_or_else(|_| Err(defect()))
 }

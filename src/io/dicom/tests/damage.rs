@@ -140,6 +140,17 @@ fn voxels_that_are_not_as_many_as_told_are_refused() {
 }
 
 #[test]
+fn of_several_damaged_files_the_lowest_slice_is_told_whatever_the_threads() {
+    let mut files = series();
+    files.iter_mut().for_each(|file| file.numbers.truncate(5));
+    let place = Place::with(files);
+    for _ in 0..20 {
+        let error = place.read().unwrap_err();
+        assert!(error.message().starts_with(&format!("{}: ", place.path("a").display())), "{error}");
+    }
+}
+
+#[test]
 fn pixel_data_must_be_written_as_the_transfer_syntax_says() {
     let mut files = series();
     files[1].syntax = uids::RLE_LOSSLESS;
