@@ -4,11 +4,12 @@ use std::ffi::c_char;
 
 use super::handle::{enter_exclusively, vacancy};
 use super::segment::spinect_segmentation;
-use super::segmentation::{later, spinect_label};
+use super::segmentation::spinect_label;
 use super::status::{border, fail, require, spinect_status};
 use super::structs::{field, path, read};
 use super::volume::{Values, spinect_volume};
 use crate::error::{Error, ErrorKind, Result};
+use crate::io::ReadOptions;
 use crate::model::{Code, LabelConfig};
 use crate::segmentation::{Cleaning, Segmentation};
 use crate::threads::with_enough_stack;
@@ -141,11 +142,16 @@ pub unsafe extern "C" fn spinect_segmentation_clean(
     })
 }
 
-/// Reads a label map that was reviewed or edited. Not available in version 0.1.
+/// Reads a label map that was reviewed or edited, or made by others: `.seg.nrrd` of 3D Slicer, `.nrrd`, `.nii`, `.nii.gz`.
 ///
-/// @param path The file, UTF-8.
+/// A file's own table names the labels, where it has one; else each value that occurs is a label of the name "label N".
+/// All of it counts as examined, with confidence 1; the provenance names no model.
+///
+/// @param path The file, UTF-8. Its name's ending says the format.
 /// @param segmentation Receives the result; the caller frees it.
-/// @return SPINECT_ERROR_UNSUPPORTED in this version, after SPINECT_ERROR_NULL_ARGUMENT, INVALID_ARGUMENT.
+/// @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_ARGUMENT (voxels that are no label values, too), IO,
+///         UNSUPPORTED_FORMAT, UNSUPPORTED (segments that overlap), CORRUPT_FILE, INVALID_GEOMETRY, AMBIGUOUS_GEOMETRY,
+///         OUT_OF_MEMORY, THREAD (only on a thread with less than 256 KiB of stack, which needs another's).
 /// @par Threads
 /// Any thread, at any time.
 #[unsafe(no_mangle)]
@@ -154,7 +160,11 @@ pub unsafe extern "C" fn spinect_segmentation_read(path: *const c_char, segmenta
     border(|| {
         require!(path, segmentation);
         // SAFETY: the caller gives a NUL-terminated string.
-        unsafe { self::path(path) }?;
-        Err(later("reading a segmentation from a file"))
+        let path = unsafe { self::path(path) }?;
+        let vacancy = vacancy()?;
+        let result = with_enough_stack(|| crate::io::read_segmentation(path, &ReadOptions::default()))?;
+        // SAFETY: not NULL; the caller gives a place for a pointer.
+        unsafe { segmentation.write_unaligned(vacancy.fill(result)) };
+        Ok(())
     })
 }

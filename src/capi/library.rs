@@ -39,6 +39,24 @@ const BUILD: &str = concat!(
     "; instruction set: "
 );
 
+/// How this library was built and which instruction set it uses.
+fn build_line() -> &'static Line {
+    static INFO: OnceLock<Line> = OnceLock::new();
+    INFO.get_or_init(|| {
+        let mut line = Line { bytes: [0; 1024], len: 0 };
+        // The line is long enough for all of it; a piece that did not fit would be left out.
+        let _ = line.write_str(BUILD);
+        let _ = line.write_str(Kernels::best().name);
+        line
+    })
+}
+
+/// What [`spinect_build_info`] says, for Rust.
+pub fn build_info() -> &'static str {
+    let line = build_line();
+    std::str::from_utf8(&line.bytes[..line.len]).unwrap_or(BUILD)
+}
+
 const fn c_string(text: &'static str) -> &'static CStr {
     match CStr::from_bytes_with_nul(text.as_bytes()) {
         Ok(text) => text,
@@ -74,20 +92,7 @@ pub extern "C" fn spinect_abi_version() -> u32 {
 /// Any thread, at any time.
 #[unsafe(no_mangle)]
 pub extern "C" fn spinect_build_info() -> *const c_char {
-    static INFO: OnceLock<Line> = OnceLock::new();
-    border_or(VERSION.as_ptr(), || {
-        Ok(INFO
-            .get_or_init(|| {
-                let mut line = Line { bytes: [0; 1024], len: 0 };
-                // The line is long enough for all of it; a piece that did not fit would be left out.
-                let _ = line.write_str(BUILD);
-                let _ = line.write_str(Kernels::best().name);
-                line
-            })
-            .bytes
-            .as_ptr()
-            .cast())
-    })
+    border_or(VERSION.as_ptr(), || Ok(build_line().bytes.as_ptr().cast()))
 }
 
 /// A NUL-terminated line without an allocation.

@@ -7,7 +7,6 @@ use super::library::COMMIT;
 use super::segment::spinect_segmentation;
 use super::status::{border, border_or, fail, require, spinect_status};
 use super::structs::{Output, layout, path, text};
-use crate::error::Error;
 use crate::model::Code;
 use crate::segmentation::Label;
 use crate::threads::with_enough_stack;
@@ -131,11 +130,6 @@ layout!(spinect_timings, 64, {
     struct_size: 0, reserved: 4, prepare: 8, network: 16, combine: 24, restore: 32, total: 40, windows: 48,
     windows_computed: 56,
 });
-
-/// What this version does not have yet.
-pub(super) fn later(what: &str) -> Error {
-    fail!(Unsupported, "{what} is not in version {}: a later version has it", env!("CARGO_PKG_VERSION"))
-}
 
 /// Writes the label map with its label table to a file: NIfTI, `.nii` or `.nii.gz`, NIfTI-1 unless only NIfTI-2 can hold its
 /// dimensions or transforms; NRRD, `.nrrd`; or a segmentation of 3D Slicer, `.seg.nrrd`, with names, colors and terminology.

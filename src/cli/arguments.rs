@@ -4,7 +4,9 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
+use crate::geometry::World;
 use crate::io::{GeometryChoice, ReadOptions};
+use crate::segmentation::Cleaning;
 use crate::session::{Device, Precision, RegionOfInterest, SessionConfig};
 
 /// Where and how the network runs.
@@ -146,6 +148,68 @@ impl FromStr for RasBox {
     }
 }
 
+/// A point in millimeters, written `x,y,z`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Millimeters(pub(super) [f64; 3]);
+
+impl FromStr for Millimeters {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = "a point is three numbers x,y,z in mm";
+        let point = numbers::<f64, 3>(text, expected)?;
+        if point.iter().all(|c| c.is_finite()) { Ok(Millimeters(point)) } else { Err(expected.into()) }
+    }
+}
+
+/// What coordinates are in.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(super) enum WorldChoice {
+    /// x to the Right, y to Anterior, z to Superior
+    #[default]
+    Ras,
+    /// x to the Left, y to Posterior, z to Superior
+    Lps,
+}
+
+impl WorldChoice {
+    pub(super) fn world(self) -> World {
+        match self {
+            WorldChoice::Ras => World::Ras,
+            WorldChoice::Lps => World::Lps,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            WorldChoice::Ras => "ras",
+            WorldChoice::Lps => "lps",
+        }
+    }
+}
+
+/// Which pieces of a label stay, written `LABEL=N` or `LABEL=N,MM3`.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Clean {
+    pub(super) label: String,
+    pub(super) cleaning: Cleaning,
+}
+
+impl FromStr for Clean {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = || {
+            let (label, rest) = text.rsplit_once('=').filter(|(label, _)| !label.is_empty())?;
+            let (keep, least) = rest.split_once(',').unwrap_or((rest, "0"));
+            let keep = keep.parse().ok().filter(|keep| *keep > 0)?;
+            let least_mm3 = least.parse().ok().filter(|mm3: &f64| *mm3 >= 0.0 && mm3.is_finite())?;
+            Some(Clean { label: label.into(), cleaning: Cleaning { keep, least_mm3 } })
+        };
+        read().ok_or_else(|| "cleaning is LABEL=N or LABEL=N,MM3: keep the N largest pieces (of at least MM3), for example nerve=1".into())
+    }
+}
+
 /// A grid's size, written `D,H,W`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size(pub(super) [usize; 3]);
@@ -229,6 +293,16 @@ mod tests {
         {
             assert!(wrong.parse::<RasBox>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn points_and_cleaning_are_read_or_refused() {
+        assert_eq!("-1.5, 2,3e1".parse(), Ok(Millimeters([-1.5, 2.0, 30.0])));
+        assert!(["", "1,2", "1,2,3,4", "1,2,nan", "1,2,inf", "a,b,c"].iter().all(|wrong| wrong.parse::<Millimeters>().is_err()));
+        let clean = |label: &str, keep, least_mm3| Ok(Clean { label: label.into(), cleaning: Cleaning { keep, least_mm3 } });
+        assert_eq!("nerve=1".parse(), clean("nerve", 1, 0.0));
+        assert_eq!("a=b=2,12.5".parse(), clean("a=b", 2, 12.5));
+        assert!(["", "nerve", "=1", "nerve=0", "nerve=1,-1", "nerve=1,nan", "nerve=x"].iter().all(|wrong| wrong.parse::<Clean>().is_err()));
     }
 
     #[test]

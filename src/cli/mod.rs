@@ -23,9 +23,11 @@ mod init;
 mod input;
 mod interrupt;
 mod phantom;
+mod query;
 mod report;
 mod segment;
 mod stopwatch;
+mod surfaces;
 mod synthetic;
 #[cfg(feature = "trainer")]
 mod train;
@@ -44,6 +46,7 @@ struct Cli {
 enum Command {
     Segment(segment::Arguments),
     Info(info::Arguments),
+    Query(query::Arguments),
     Evaluate(evaluate::Arguments),
     Init(init::Arguments),
     Convert(convert::Arguments),
@@ -96,6 +99,7 @@ impl Command {
         match self {
             Command::Segment(arguments) => arguments.json,
             Command::Info(arguments) => arguments.json,
+            Command::Query(arguments) => arguments.json,
             Command::Evaluate(arguments) => arguments.json,
             Command::Init(_) | Command::Convert(_) | Command::Image(_) => false,
             Command::Bench(arguments) => arguments.json,
@@ -110,6 +114,7 @@ impl Command {
         match self {
             Command::Segment(arguments) => segment::run(arguments, console),
             Command::Info(arguments) => info::run(arguments, console),
+            Command::Query(arguments) => query::run(arguments, console),
             Command::Evaluate(arguments) => evaluate::run(arguments, console),
             Command::Init(arguments) => init::run(arguments, console),
             Command::Convert(arguments) => convert::run(arguments, console),

@@ -3,14 +3,17 @@
 use serde::Serialize;
 
 use super::console::{Console, Table, number};
-use crate::geometry::World;
-use crate::segmentation::{Segmentation, Timings};
+use crate::geometry::{Geometry, World};
+use crate::segmentation::{Cleaning, Segmentation, Timings};
 use crate::session::MemoryEstimate;
 
 /// The object of `segment --json`. The keys are a contract: more may be added, none renamed.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) spinect_version: &'static str,
+    /// Commit, target, compiler, features and instruction set.
+    build: &'static str,
+    geometry: GridReport,
     pub(super) labels: Vec<LabelReport>,
     /// Windows that the volume has, and those that went through the network (identical ones do so once).
     pub(super) windows: u64,
@@ -21,11 +24,52 @@ pub(super) struct Report {
     pub(super) model_name: String,
     pub(super) model_sha256: String,
     pub(super) input_sha256: String,
+    /// The lowest and highest corner of the region of interest; null: all of it.
+    pub(super) roi_ras_mm: Option<[[f64; 3]; 2]>,
+    /// What was taken away from labels after the network.
+    pub(super) cleaned: Vec<Cleaned>,
+    /// The files of surfaces.
+    pub(super) surfaces: Vec<String>,
     pub(super) timings: Seconds,
     pub(super) memory: Memory,
     pub(super) warnings: Vec<&'static str>,
     #[serde(skip)]
     warning_texts: Vec<&'static str>,
+}
+
+/// The grid of the input and of the label map.
+#[derive(Debug, Serialize)]
+struct GridReport {
+    /// Voxels along i, j, k.
+    dims: [usize; 3],
+    spacing_mm: [f64; 3],
+    /// The letters that i, j, k increase towards.
+    orientation: String,
+    /// Index to RAS mm, row major.
+    affine: [f64; 16],
+}
+
+/// A label that was cleaned: [`Segmentation::clean`].
+#[derive(Debug, Serialize)]
+pub(super) struct Cleaned {
+    label: String,
+    keep_pieces: usize,
+    least_mm3: f64,
+    removed_voxels: u64,
+}
+
+impl Cleaned {
+    pub(super) fn of(label: &str, cleaning: &Cleaning, removed_voxels: u64) -> Self {
+        Cleaned { label: label.into(), keep_pieces: cleaning.keep, least_mm3: cleaning.least_mm3, removed_voxels }
+    }
+}
+
+impl GridReport {
+    fn of(geometry: &Geometry) -> Self {
+        let affine = geometry.ijk_to_world.between(geometry.world, World::Ras);
+        let spacing_mm = geometry.ijk_to_world.spacing();
+        GridReport { dims: geometry.dims, spacing_mm, orientation: geometry.orientation().letters().iter().collect(), affine: affine.0 }
+    }
 }
 
 /// One label of a result.
@@ -137,6 +181,8 @@ impl Report {
         });
         Report {
             spinect_version: env!("CARGO_PKG_VERSION"),
+            build: crate::capi::build_info(),
+            geometry: GridReport::of(result.geometry()),
             labels: labels.collect(),
             windows: result.timings().windows,
             windows_computed: result.timings().windows_computed,
@@ -146,6 +192,9 @@ impl Report {
             model_name: provenance.model_name.clone(),
             model_sha256: provenance.model_sha256.clone(),
             input_sha256: provenance.input_sha256.clone(),
+            roi_ras_mm: None,
+            cleaned: Vec::new(),
+            surfaces: Vec::new(),
             timings,
             memory,
             warnings: provenance.warnings.iter().map(|(key, _)| key).collect(),
@@ -187,6 +236,12 @@ impl Report {
             mib(self.memory.estimate_bytes),
             self.memory.peak_rss_bytes.map_or_else(|| "unknown".into(), mib),
         );
+        for Cleaned { label, removed_voxels, .. } in &self.cleaned {
+            text += &format!("{}: {removed_voxels} voxels outside its largest pieces became background\n", super::console::plain(label));
+        }
+        for surface in &self.surfaces {
+            text += &format!("surface: {}\n", super::console::plain(surface));
+        }
         for warning in &self.warning_texts {
             text += &console.warning(warning);
         }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::arguments::{Compute, RasBox};
+use super::arguments::{Clean, Compute, RasBox};
 use super::console::Console;
 use super::input::Reading;
-use super::report::{Memory, Report, Seconds};
+use super::report::{Cleaned, Memory, Report, Seconds};
 use super::stopwatch::Stopwatch;
+use super::surfaces::Surfaces;
 use super::{files, interrupt, json_text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::World;
@@ -44,9 +45,11 @@ pub(super) struct Arguments {
     /// Also draw the labels on the CT, in three planes: .png
     #[arg(long, value_name = "FILE.png")]
     picture: Option<PathBuf>,
-    /// Surfaces of the labels (not in this version)
-    #[arg(long, value_name = "DIR")]
-    surface: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) surfaces: Surfaces,
+    /// Make background of a label's voxels that are not in its largest pieces; may be given several times [default: never]
+    #[arg(long, value_name = "LABEL=N[,MM3]")]
+    clean: Vec<Clean>,
     /// Also write the object of --json to this file
     #[arg(long, value_name = "FILE.json")]
     report: Option<PathBuf>,
@@ -79,7 +82,8 @@ impl Arguments {
             roi: None,
             confidence: None,
             picture: None,
-            surface: None,
+            surfaces: Surfaces::default(),
+            clean: Vec::new(),
             report: None,
             json: false,
             force,
@@ -123,8 +127,13 @@ pub(super) fn segment(arguments: &Arguments, console: &Console) -> Result<Report
         deadline: arguments.deadline,
         ..Run::default()
     };
-    let result = session.segment(&volume, run).map_err(cancelled)?;
+    let labels: Vec<u8> = arguments.clean.iter().map(|clean| session.find_label(&clean.label)).collect::<Result<_>>()?;
+    let mut result = session.segment(&volume, run).map_err(cancelled)?;
     let segment = watch.lap();
+    let mut cleaned = Vec::new();
+    for (Clean { label: name, cleaning }, label) in arguments.clean.iter().zip(labels) {
+        cleaned.push(Cleaned::of(name, cleaning, result.clean(i32::from(label), cleaning)?));
+    }
 
     // From here on the outputs are finished: a request to stop comes too late to leave them half done.
     stop_if(cancel)?;
@@ -136,10 +145,13 @@ pub(super) fn segment(arguments: &Arguments, console: &Console) -> Result<Report
     if let Some(path) = &arguments.picture {
         files::write(path, &picture(&result, &volume)?)?;
     }
+    let surfaces = arguments.surfaces.write(&result)?;
     let write = watch.lap();
 
     let timings = Seconds::new(load, read, segment, result.timings(), write, watch.total());
-    let report = Report::of(&result, device, session.threads(), timings, memory.at_end());
+    let mut report = Report::of(&result, device, session.threads(), timings, memory.at_end());
+    (report.cleaned, report.surfaces) = (cleaned, surfaces);
+    report.roi_ras_mm = arguments.roi.map(|roi| [roi.0.min, roi.0.max]);
     if let Some(path) = &arguments.report {
         files::write(path, json_text(&report)?.as_bytes())?;
     }
@@ -156,12 +168,7 @@ fn picture(result: &Segmentation, ct: &Volume<'_>) -> Result<Vec<u8>> {
 
 /// Everything that can be found wrong before any work is done.
 fn check(arguments: &Arguments) -> Result<()> {
-    if arguments.surface.is_some() {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            "--surface is not in this version of spinect: leave it out, and make surfaces from the label map",
-        ));
-    }
+    arguments.surfaces.check(arguments.force)?;
     let images: Vec<&Path> = [Some(&arguments.output), arguments.confidence.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect();
     images.iter().try_for_each(|path| files::check_image_name(path))?;
     if let Some(path) = &arguments.confidence {

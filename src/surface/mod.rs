@@ -45,7 +45,9 @@ impl Options {
         Options { world, smoothing_mm: 0.0, reduction: 0.0 }
     }
 
-    fn check(&self) -> Result<()> {
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a number out of range.
+    pub(crate) fn check(&self) -> Result<()> {
         let Options { smoothing_mm, reduction, .. } = *self;
         let fail = |message: String| Err(Error::new(ErrorKind::InvalidArgument, message));
         if !(smoothing_mm >= 0.0 && smoothing_mm.is_finite()) {

@@ -62,8 +62,7 @@ int main(void) {
   EXPECT(SPINECT_ERROR_STRUCT_SIZE, spinect_image_read("", &image_config, &image));
   CHECK(image == NULL);
 
-  /* What this version does not have checks its arguments all the same. */
-  EXPECT(SPINECT_ERROR_UNSUPPORTED, spinect_segmentation_read("labels.nii", &segmentation));
+  EXPECT(SPINECT_ERROR_IO, spinect_segmentation_read("no-such-labels.nii", &segmentation));
   EXPECT(SPINECT_ERROR_NULL_ARGUMENT, spinect_segmentation_read(NULL, &segmentation));
   CLEAR(table[0]);
   CLEAR(table[1]);
