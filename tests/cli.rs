@@ -133,17 +133,20 @@ fn wrong_usage_exits_with_2_and_help_with_0() {
         &["phantom"],
         &["phantom", "-o", "p", "--count", "0"],
         &["phantom", "-o", "p", "--spacing", "1,1"],
+        &["query", "labels.nii"],
+        &["query", "labels.nii", "--point", "1,2"],
+        &["segment", "ct.nii", "--model", "m", "-o", "l.nii", "--clean", "nerve"],
+        &["segment", "ct.nii", "--model", "m", "-o", "l.nii", "--surface-format", "stl"],
     ];
     for arguments in wrong {
         let output = place.run(arguments);
         assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(2), ""), "{arguments:?}");
         assert!(!output.stderr.is_empty(), "{arguments:?}");
     }
-    for name in ["segment", "info", "image", "evaluate", "init", "convert", "bench", "demo", "phantom"] {
+    for name in ["segment", "info", "query", "image", "evaluate", "init", "convert", "bench", "demo", "phantom"] {
         assert!(place.succeed(&[name, "--help"]).contains("Usage: spinect"), "{name}");
     }
     let help = place.succeed(&["--help"]);
-    assert!(!help.contains("query"), "{help}");
     assert_eq!(help.contains("train "), cfg!(feature = "trainer"), "{help}");
 }
 
@@ -192,7 +195,8 @@ fn outputs_are_checked_before_any_work() {
     assert!(segment(&["-o", "none/labels.nii"]).contains("none"));
     assert!(segment(&["-o", "labels.nii", "--report", "old.json"]).contains("old.json exists"));
     assert!(segment(&["-o", "labels.nii", "--confidence", "labels.nii"]).contains("two outputs"));
-    assert!(segment(&["-o", "labels.nii", "--surface", "meshes"]).contains("not in this version"));
+    assert!(segment(&["-o", "labels.nii", "--surface", "meshes", "--surface-reduction", "1"]).contains("reduction"));
+    assert!(segment(&["-o", "labels.nii", "--surface", "."]).contains("--force"));
     assert_eq!(fs::read(place.path("old.json")).unwrap(), b"precious");
 }
 
@@ -469,18 +473,66 @@ fn a_benchmark_tells_the_keys_of_the_contract() {
 }
 
 #[test]
-fn the_demonstration_says_twice_that_it_means_nothing() {
+fn the_demonstration_finds_bone_and_nerve_of_a_phantom_and_says_twice_that_it_is_not_for_patients() {
     let place = Place::new();
     let told = place.succeed(&["demo", "-o", "demo"]);
-    assert_eq!(told.matches("the labels mean nothing").count(), 2, "{told}");
-    assert_eq!(entries(&place.path("demo")), 3);
+    assert_eq!(told.matches("not for patients").count(), 2, "{told}");
+    assert!(told.contains("the model is a demonstration or untrained") && told.contains("along the midline"), "{told}");
+    for file in [
+        "ct.nii.gz",
+        "truth.nii.gz",
+        "labels.nii.gz",
+        "demonstration.safetensors",
+        "report/index.html",
+        "report/overlays/truth.png",
+        "surfaces/nerve.stl",
+        "surfaces/bone.stl",
+    ] {
+        assert!(place.path("demo").join(file).is_file(), "{file}");
+    }
     let again = [place.path("demo/ct.nii.gz"), place.path("demo/labels.nii.gz")]
         .map(|path| place.json(&["info", path.to_str().unwrap(), "--json"]));
     assert_eq!(again[0]["affine"], again[1]["affine"]);
     assert!(place.fail(&["demo", "-o", "demo"]).contains("--force"));
     let json = place.json(&["demo", "-o", "demo", "--force", "--json"]);
-    assert!(json["notice"].as_str().unwrap().contains("mean nothing"));
-    assert_has_keys(&json, &["labels", "windows", "timings"]);
+    assert!(json["notice"].as_str().unwrap().contains("not for patients"));
+    assert!(json["warnings"].as_array().unwrap().contains(&"model_not_clinical".into()), "{}", json["warnings"]);
+    assert_has_keys(&json, &["labels", "windows", "timings", "phantom_seconds", "segment_seconds", "evaluate_seconds", "query_seconds"]);
+    let needles = json["needles"].as_array().unwrap();
+    assert!(needles[0]["clearance_mm"].as_f64().unwrap() > 1.0 && needles[1]["crosses"] == true, "{needles:?}");
+    for needle in needles {
+        let [found, truth] = ["clearance_mm", "true_clearance_mm"].map(|key| needle[key].as_f64().unwrap());
+        assert!((found - truth).abs() < 3.0, "{needle}");
+    }
+    for (label, least) in [("bone", 0.9), ("nerve", 0.8)] {
+        let dice = json["evaluation"]["labels"][label]["dice"].as_f64().unwrap();
+        assert!(dice > least, "{label}: {dice}");
+    }
+}
+
+#[test]
+fn a_label_map_answers_how_far_its_structure_is() {
+    let place = Place::new();
+    // 20 voxels of 1 mm along each axis in LPS; a box of 10 in the middle.
+    let within = |c: usize| (5..15).contains(&c);
+    let voxels: Vec<u8> = (0..8000).map(|v| if within(v % 20) && within(v / 20 % 20) && within(v / 400) { 4 } else { 0 }).collect();
+    let geometry = Geometry { dims: [20; 3], ijk_to_world: Affine::from_spacing([1.0; 3], [0.0; 3]), world: World::Lps };
+    spinect::io::write_image(&Volume::from_slice(&voxels, geometry).unwrap(), &place.path("labels.nii.gz")).unwrap();
+    let answer = place.json(&["query", "labels.nii.gz", "--point", "-17.5,-9,9", "--json"]);
+    let number = |answer: &Value, key: &str| answer[key].as_f64().unwrap_or_else(|| panic!("{key} of {answer}"));
+    assert_eq!((answer["world"].as_str(), answer["label"].as_i64(), number(&answer, "confidence")), (Some("ras"), Some(0), 1.0));
+    assert!((number(&answer, "distance_mm") - 3.0).abs() < 1e-6 && (number(&answer, "unexamined_mm") - 2.0).abs() < 1e-6);
+    assert!((answer["nearest"][0].as_f64().unwrap() + 14.5).abs() < 1e-6 && answer.get("clearance_mm").is_none());
+    let needle = ["query", "labels.nii.gz", "--point", "9.5,9.5,40", "--to", "9.5,9.5,0", "--radius", "1", "--world", "lps"];
+    let answer = place.json(&[&needle[..], &["--margin", "3", "--label", "4", "--json"]].concat());
+    assert!(answer["crosses"] == true && answer["violated"] == true && answer["label"].is_null());
+    assert!((number(&answer, "length_inside_mm") - 10.0).abs() < 1e-6 && number(&answer, "clearance_unexamined_mm") < 0.0);
+    assert!((number(&answer, "violation_along_mm") - (40.0 - 14.5 - 4.0)).abs() < 1e-5);
+    let told = place.succeed(&needle);
+    assert!(told.contains("LPS, mm") && told.contains("nothing was segmented"), "{told}");
+    assert!(place.fail(&["query", "labels.nii.gz", "--point", "0,0,0", "--label", "bone"]).contains("label 4 (4)"));
+    assert!(place.fail(&["query", "labels.nii.gz", "--point", "1e300,0,0"]).contains("10^9"));
+    assert_eq!(place.run(&["query", "labels.nii.gz", "--point", "0,0,0", "--radius", "1"]).status.code(), Some(2));
 }
 
 #[test]

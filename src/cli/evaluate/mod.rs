@@ -55,7 +55,7 @@ pub(super) struct Arguments {
 
 /// The object of `evaluate --json`. The keys are a contract: more may be added, none renamed.
 #[derive(Debug, Default, Serialize)]
-struct Evaluation {
+pub(super) struct Evaluation {
     /// Over the cases, by label name.
     labels: BTreeMap<String, Summary>,
     cases: Vec<Case>,
@@ -80,7 +80,22 @@ struct Case {
     labels: BTreeMap<String, Scores>,
 }
 
+impl Arguments {
+    /// One case with its CT and a report of bone and nerve.
+    pub(super) fn plain(truth: PathBuf, prediction: PathBuf, image: PathBuf, report: PathBuf, force: bool) -> Self {
+        let labels = LabelNames(vec![(1, "bone".into()), (2, "nerve".into())]);
+        let (report, images) = (Some(report), Some(image));
+        Arguments { truth, prediction, labels, report, images, force, json: false, placement: Placement::default() }
+    }
+}
+
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<String> {
+    let evaluation = evaluate(arguments)?;
+    if console.json { json_text(&evaluation) } else { Ok(evaluation.text(console, arguments)) }
+}
+
+/// Reads the pairs, compares them, writes the report.
+pub(super) fn evaluate(arguments: &Arguments) -> Result<Evaluation> {
     if let Some(folder) = &arguments.report {
         Report::check_folder(folder, arguments.force)?;
     }
@@ -105,7 +120,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<String> {
     if let Some(folder) = &arguments.report {
         report(arguments, &evaluation, overlays).write(folder, arguments.force)?;
     }
-    if console.json { json_text(&evaluation) } else { Ok(evaluation.text(console, arguments)) }
+    Ok(evaluation)
 }
 
 /// The report of an evaluation.
@@ -182,7 +197,7 @@ impl Evaluation {
     }
 
     /// The scores for people: a row per case and label, then the means and standard deviations.
-    fn text(&self, console: &Console, arguments: &Arguments) -> String {
+    pub(super) fn text(&self, console: &Console, arguments: &Arguments) -> String {
         let names = &arguments.labels.0;
         let mut table = Table::new(&["case", "label", "pixel accuracy", "IoU", "Dice", "HD95 mm", "ASSD mm"], 2);
         let mut row = |case: &str, label: &String, scores: &Scores| {
