@@ -34,7 +34,9 @@ def report(setup, folder):
         seconds(session.segment_into)
         warm.append(seconds(session.segment_into))
         cold.append(seconds(lambda: subprocess.run(command, check=True, capture_output=True)))
-    written = np.frombuffer(labels.read_bytes()[NIFTI_VOXELS_AT:], np.uint8)
+    file = labels.read_bytes()
+    # The label table lies between the header and the voxels; vox_offset says how far they begin.
+    written = np.frombuffer(file[int(struct.unpack_from("<f", file, 108)[0]):], np.uint8)
     assert np.array_equal(written, session.labels.ravel()), "the process and the C ABI give different labels"
     session.close()
 

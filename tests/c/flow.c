@@ -136,7 +136,7 @@ static size_t slurp(const char *path, unsigned char *bytes, size_t capacity) {
 /* A segmentation of an image's view repeats what the file says about its place, bit by bit: here a header whose numbers
  * no library would compute. Not so if the view was moved. */
 static void check_placement(spinect_session *session, const spinect_segmentation *segmentation, const char *folder) {
-  static unsigned char original[VOXELS + 1000], repeated[VOXELS + 1000];
+  static unsigned char original[VOXELS + 4000], repeated[VOXELS + 4000];
   char path[4096], again[4096];
   const int16_t codes[2] = {3, 4};
   const float odd[4] = {0.25f, 0.5f, 0.75f, 7.0f};
