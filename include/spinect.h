@@ -1375,15 +1375,22 @@ spinect_status spinect_segmentation_clean(spinect_segmentation *segmentation,
                                           uint64_t *removed);
 
 /**
- * Reads a label map that was reviewed or edited. Not available in version 0.1.
+ * Reads a label map that was reviewed or edited, or made by others: `.seg.nrrd` of 3D Slicer, `.nrrd`, `.nii`, `.nii.gz`.
  *
- * @param path The file, UTF-8.
+ * A file's own table names the labels, where it has one; else each value that occurs is a label of the name "label N".
+ * All of it counts as examined, with confidence 1; the provenance names no model.
+ *
+ * @param path The file, UTF-8. Its name's ending says the format.
  * @param segmentation Receives the result; the caller frees it.
- * @return SPINECT_ERROR_UNSUPPORTED in this version, after SPINECT_ERROR_NULL_ARGUMENT, INVALID_ARGUMENT.
+ * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_ARGUMENT (voxels that are no label values, too), IO,
+ *         UNSUPPORTED_FORMAT, UNSUPPORTED (segments that overlap), CORRUPT_FILE, INVALID_GEOMETRY, AMBIGUOUS_GEOMETRY,
+ *         OUT_OF_MEMORY, THREAD (only on a thread with less than 256 KiB of stack, which needs another's).
  * @par Threads
  * Any thread, at any time.
  */
-SPINECT_NODISCARD spinect_status spinect_segmentation_read(const char *path, spinect_segmentation **segmentation);
+SPINECT_NODISCARD
+spinect_status spinect_segmentation_read(const char *path,
+                                         spinect_segmentation **segmentation);
 
 /* --------------------------------------------------------------------------------------------------------- Queries */
 
