@@ -207,13 +207,22 @@ struct image_config {
 class image : public handle<spinect_image, spinect_image_free> {
 public:
   using handle::handle;
-  /// Reads a file.
+  /// Reads a file, or a folder with one DICOM series.
   static image read(const std::string& path, const image_config& config = {}) {
-    auto c = sized<spinect_image_config>();
-    c.geometry = static_cast<std::int32_t>(config.geometry);
-    c.memory_limit = config.memory_limit;
+    const auto c = raw(config);
     spinect_image* object = nullptr;
     check(spinect_image_read(path.c_str(), &c, &object));
+    return image(object);
+  }
+  /// Reads the DICOM series in these files, in any order, or in the one folder; of several series, the one of this UID.
+  static image read_series(const std::vector<std::string>& files, const std::string& series_uid = {}, const image_config& config = {}) {
+    const auto c = raw(config);
+    std::vector<const char*> names(files.size());
+    std::transform(files.begin(), files.end(), names.begin(), [](const std::string& file) { return file.c_str(); });
+    spinect_image* object = nullptr;
+    const char* const none = nullptr; // an empty vector's data() may be null, which is another mistake
+    check(spinect_image_read_series(names.empty() ? &none : names.data(), names.size(), series_uid.empty() ? nullptr : series_uid.c_str(), &c,
+                                    &object));
     return image(object);
   }
   /// A view of the voxels, valid while this image lives.
@@ -223,6 +232,14 @@ public:
     return volume(c);
   }
   volume view() const&& = delete; // the view would outlive its image
+
+private:
+  static spinect_image_config raw(const image_config& config) noexcept {
+    auto c = sized<spinect_image_config>();
+    c.geometry = static_cast<std::int32_t>(config.geometry);
+    c.memory_limit = config.memory_limit;
+    return c;
+  }
 };
 
 // ---------------------------------------------------------------------------------------------------- segmentations

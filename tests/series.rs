@@ -1,8 +1,12 @@
-//! A folder of DICOM on the command line.
+//! A folder of DICOM on the command line, and in C.
 #![cfg(feature = "cli")]
+
+mod common;
 
 use std::path::Path;
 use std::process::{Command, Output};
+
+use common::{Language, Link};
 
 fn spinect(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_spinect")).current_dir(folder).args(arguments).output().unwrap()
@@ -15,11 +19,26 @@ fn fail(folder: &Path, arguments: &[&str]) -> String {
     errors
 }
 
+/// What the C client says about the series in this folder.
+fn told_in_c(scans: &Path) -> Option<String> {
+    let sources = ["tests/c/series.c", "tests/c/check.c"].map(Path::new);
+    let program = common::compile(&sources, Language::C, Link::Shared, "client-series")?;
+    let mut files: Vec<String> =
+        std::fs::read_dir(scans).unwrap().map(|entry| entry.unwrap().path().to_str().unwrap().to_owned()).collect();
+    files.sort();
+    let arguments: Vec<&str> = std::iter::once(scans.to_str().unwrap()).chain(files.iter().map(String::as_str)).collect();
+    Some(common::run(&program, &arguments))
+}
+
 #[cfg(not(feature = "dicom"))]
 #[test]
 fn a_build_without_dicom_says_which_build_reads_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("scans")).unwrap();
+    for name in ["a", "b"] {
+        std::fs::write(folder.path().join("scans").join(name), name).unwrap();
+    }
+    assert!(told_in_c(&folder.path().join("scans")).is_none_or(|told| told == "not built\n"));
     for command in [&["info", "scans"][..], &["image", "scans", "-o", "ct.nii"]] {
         assert!(fail(folder.path(), command).contains("--features dicom"));
     }
@@ -116,6 +135,12 @@ mod with_dicom {
         let [a, b] = ["scans", "ct.nii.gz"]
             .map(|input| read_image(&here.join(format!("{input}.labels.nii")), &ReadOptions::default()).unwrap().bytes().to_vec());
         assert!(a == b, "the same CT as DICOM and as NIfTI has other labels");
+    }
+
+    #[test]
+    fn c_reads_a_folder_and_a_list_of_files_alike() {
+        let folder = place();
+        assert!(told_in_c(&folder.path().join("scans")).is_none_or(|told| told == "read\n"));
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::ffi::{c_char, c_void};
 
 use super::handle::{Shared, enter, find, free, handle, vacancy};
-use super::status::{border, border_or, require, spinect_status};
-use super::structs::{Output, choice, layout, path, read};
+use super::status::{border, border_or, fail, require, spinect_status};
+use super::structs::{Output, choice, layout, path, read, utf8};
 use super::volume::spinect_volume;
-use crate::io::{GeometryChoice, ReadOptions, read_image};
+use crate::error::{Result, try_reserve};
+use crate::io::{GeometryChoice, ReadOptions, Series, read_image, read_series};
 use crate::threads::with_enough_stack;
 use crate::volume::{Image, Volume};
 
@@ -36,14 +37,41 @@ pub struct spinect_image_config {
 }
 layout!(spinect_image_config, 16, { struct_size: 0, geometry: 4, memory_limit: 8 });
 
-/// Reads an image from a file: NIfTI-1 or NIfTI-2, `.nii` or `.nii.gz`, or NRRD, `.nrrd`.
+/// How a configuration asks for a file to be read.
 ///
-/// @param path The file, UTF-8.
+/// # Errors
+/// `InvalidArgument`.
+fn options(raw: &spinect_image_config) -> Result<ReadOptions> {
+    const CHOICES: &[(i32, GeometryChoice)] = &[
+        (SPINECT_GEOMETRY_STRICT, GeometryChoice::Strict),
+        (SPINECT_GEOMETRY_SFORM, GeometryChoice::Sform),
+        (SPINECT_GEOMETRY_QFORM, GeometryChoice::Qform),
+    ];
+    let geometry = choice("geometry", raw.geometry, CHOICES)?;
+    Ok(ReadOptions { geometry, memory_limit: (raw.memory_limit != 0).then_some(raw.memory_limit) })
+}
+
+/// Reads an image and hands it over.
+///
+/// # Safety
+/// `image` leads to memory for a pointer.
+unsafe fn hand_over(image: *mut *mut spinect_image, read: impl FnOnce() -> Result<Image> + Send) -> Result<()> {
+    let vacancy = vacancy()?;
+    let result = with_enough_stack(read)?;
+    // SAFETY: the caller's promise.
+    unsafe { image.write_unaligned(vacancy.fill(result)) };
+    Ok(())
+}
+
+/// Reads an image from a file: NIfTI-1 or NIfTI-2, `.nii` or `.nii.gz`, or NRRD, `.nrrd`; or from a folder that holds one
+/// DICOM series of CT slices, in builds with the feature `dicom`.
+///
+/// @param path The file or folder, UTF-8.
 /// @param config How to read it.
 /// @param image Receives the image; the caller frees it.
-/// @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, STRUCT_SIZE, INVALID_ARGUMENT, IO, UNSUPPORTED_FORMAT,
-///         UNSUPPORTED (`.nhdr`), CORRUPT_FILE, INVALID_GEOMETRY, AMBIGUOUS_GEOMETRY, VOLUME_TOO_LARGE (beyond
-///         `memory_limit`), OUT_OF_MEMORY, THREAD (only on a thread with less than 256 KiB of stack, which needs another's).
+/// @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, STRUCT_SIZE, INVALID_ARGUMENT (several series in the folder, too), IO,
+///         UNSUPPORTED_FORMAT, UNSUPPORTED (`.nhdr`; a folder, in a build without `dicom`), CORRUPT_FILE, INVALID_GEOMETRY,
+///         AMBIGUOUS_GEOMETRY, VOLUME_TOO_LARGE (beyond `memory_limit`), OUT_OF_MEMORY, THREAD (the system refuses one).
 /// @par Threads
 /// Any thread, at any time.
 #[unsafe(no_mangle)]
@@ -59,18 +87,61 @@ pub unsafe extern "C" fn spinect_image_read(
         let raw = unsafe { read(config) }?;
         // SAFETY: the caller gives a NUL-terminated string.
         let path = unsafe { self::path(path) }?;
-        const CHOICES: &[(i32, GeometryChoice)] = &[
-            (SPINECT_GEOMETRY_STRICT, GeometryChoice::Strict),
-            (SPINECT_GEOMETRY_SFORM, GeometryChoice::Sform),
-            (SPINECT_GEOMETRY_QFORM, GeometryChoice::Qform),
-        ];
-        let geometry = choice("geometry", raw.geometry, CHOICES)?;
-        let memory_limit = (raw.memory_limit != 0).then_some(raw.memory_limit);
-        let vacancy = vacancy()?;
-        let result = with_enough_stack(|| read_image(path, &ReadOptions { geometry, memory_limit }))?;
+        let options = options(&raw)?;
         // SAFETY: not NULL; the caller gives a place for a pointer.
-        unsafe { image.write_unaligned(vacancy.fill(result)) };
-        Ok(())
+        unsafe { hand_over(image, || read_image(path, &options)) }
+    })
+}
+
+/// Reads an image from a DICOM series of CT slices, one per file, in builds with the feature `dicom`. Slices are sorted by
+/// their positions; slices that are missing, tilted or of different grids are refused. The world is LPS.
+///
+/// @param files The files in any order, UTF-8; or one folder, whose files are taken.
+/// @param count How many names there are.
+/// @param series_uid SeriesInstanceUID of the series to read, the files of others are passed over; or NULL: there is only one.
+/// @param config How to read it; its `geometry` does not matter here.
+/// @param image Receives the image; the caller frees it.
+/// @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, STRUCT_SIZE, INVALID_ARGUMENT (several series, or not the one asked
+///         for), IO, UNSUPPORTED_FORMAT, UNSUPPORTED (a build without `dicom`), CORRUPT_FILE, INVALID_GEOMETRY,
+///         VOLUME_TOO_LARGE (beyond `memory_limit`), OUT_OF_MEMORY, THREAD (the system refuses one).
+/// @par Threads
+/// Any thread, at any time.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn spinect_image_read_series(
+    files: *const *const c_char,
+    count: usize,
+    series_uid: *const c_char,
+    config: *const spinect_image_config,
+    image: *mut *mut spinect_image,
+) -> spinect_status {
+    border(|| {
+        require!(files, config, image);
+        // SAFETY: not NULL, and the caller says how large the structure is.
+        let raw = unsafe { read(config) }?;
+        let mut paths = Vec::new();
+        try_reserve(&mut paths, count, "the names of the files")?;
+        for at in 0..count {
+            // SAFETY: the caller gives `count` pointers.
+            let file = unsafe { files.add(at).read_unaligned() };
+            if file.is_null() {
+                return Err(fail!(NullArgument, "files[{at}] is NULL"));
+            }
+            // SAFETY: the caller gives NUL-terminated strings.
+            paths.push(unsafe { self::path(file) }?);
+        }
+        let mut series = match paths[..] {
+            [] => return Err(fail!(InvalidArgument, "count is 0: give the series' files, or the folder in which they lie")),
+            [folder] if folder.is_dir() => Series::in_folder(folder),
+            _ => Series::of_files(paths),
+        };
+        if !series_uid.is_null() {
+            // SAFETY: the caller gives a NUL-terminated string.
+            series = series.with_uid(unsafe { utf8(series_uid, "series_uid") }?);
+        }
+        let options = options(&raw)?;
+        // SAFETY: not NULL; the caller gives a place for a pointer.
+        unsafe { hand_over(image, || read_series(&series, &options)) }
     })
 }
 

@@ -12,8 +12,9 @@ use super::distribution::{Distribution, histogram};
 use super::segment::{cancelled, stop_if};
 use super::{files, interrupt, json_text, synthetic};
 use crate::error::{Error, ErrorKind, Result, try_vec};
+use crate::geometry::Geometry;
 use crate::io;
-use crate::session::{Run, Session};
+use crate::session::{RegionOfInterest, Run, Session};
 use crate::volume::Image;
 
 /// Measure latency: per window, per stage and in total
@@ -36,6 +37,9 @@ pub(super) struct Arguments {
     size: Size,
     #[command(flatten)]
     compute: Compute,
+    /// Only a cube of this edge in the middle: the windows that touch it, as with a region of interest
+    #[arg(long, value_name = "MM", value_parser = edge)]
+    cube: Option<f64>,
     /// Counted runs
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     runs: u32,
@@ -62,6 +66,8 @@ struct Benchmark {
     model_sha256: String,
     /// Voxels of the input along i, j, k.
     dims: [usize; 3],
+    /// The edge of the cube in mm that alone was examined.
+    cube_mm: Option<f64>,
     per_window: Distribution,
     total: Distribution,
     stages: Stages<Distribution>,
@@ -106,12 +112,13 @@ fn measure(arguments: &Arguments, console: &Console) -> Result<Benchmark> {
     session.prepare(&volume)?;
     let mut labels = try_vec(0u8, volume.geometry().voxel_count(), "the label map")?;
 
+    let roi = arguments.cube.map(|edge| middle(volume.geometry(), edge));
     let mut samples = Vec::new();
     let (mut windows, mut windows_computed) = (0, 0);
     for at in 0..=arguments.runs {
         let share = f64::from(arguments.runs + 1);
         let mut report = |fraction, stage| progress.report((f64::from(at) + fraction) / share, stage);
-        let run = Run { all_windows: arguments.all_windows, cancel: Some(cancel), progress: Some(&mut report), ..Run::default() };
+        let run = Run { roi, all_windows: arguments.all_windows, cancel: Some(cancel), progress: Some(&mut report), ..Run::default() };
         let start = Instant::now();
         let finished = session.segment_into(&volume, run, &mut labels).map_err(cancelled)?;
         let total = start.elapsed().as_secs_f64();
@@ -138,6 +145,7 @@ fn measure(arguments: &Arguments, console: &Console) -> Result<Benchmark> {
         runs: samples.len(),
         model_sha256: model.sha256,
         dims: volume.geometry().dims,
+        cube_mm: arguments.cube,
         per_window: distribution(&samples, |sample| sample.per_window)?,
         total: distribution(&samples, |sample| sample.total)?,
         stages: Stages {
@@ -148,6 +156,20 @@ fn measure(arguments: &Arguments, console: &Console) -> Result<Benchmark> {
         },
         samples,
     })
+}
+
+/// The edge of a cube in mm.
+fn edge(text: &str) -> std::result::Result<f64, String> {
+    match text.parse() {
+        Ok(edge) if (1.0..=10_000.0).contains(&edge) => Ok(edge),
+        _ => Err("give the edge in mm, 1 to 10000".into()),
+    }
+}
+
+/// A cube of this edge (mm) in the middle of a volume.
+fn middle(geometry: &Geometry, edge: f64) -> RegionOfInterest {
+    let center = geometry.ijk_to_world.apply(geometry.dims.map(|n| (n as f64 - 1.0) / 2.0));
+    RegionOfInterest { min: center.map(|x| x - edge / 2.0), max: center.map(|x| x + edge / 2.0) }
 }
 
 /// The volume to measure on: the user's, or noise on the model's own grid.
@@ -189,8 +211,9 @@ impl Benchmark {
             bars.row([format!("{:.3} to {:.3}", bin.low * 1e3, bin.high * 1e3), bin.count.to_string(), bar]);
         }
         let [i, j, k] = self.dims;
+        let cube = self.cube_mm.map(|edge| format!(" (a cube of {edge} mm in the middle)")).unwrap_or_default();
         let mut text = format!(
-            "{i}×{j}×{k} voxels, {} windows, {} of them computed; {}, {}, {} threads; {} runs after one that is not counted\n",
+            "{i}×{j}×{k} voxels{cube}, {} windows, {} of them computed; {}, {}, {} threads; {} runs after one that is not counted\n",
             self.windows, self.windows_computed, self.device, self.precision, self.threads, self.runs
         );
         text += &console.table(&table);

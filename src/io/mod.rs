@@ -139,7 +139,7 @@ fn open_regular(path: &Path) -> Result<(File, u64)> {
     let metadata = file.metadata().map_err(|error| Error::io(path, "examine", &error))?;
     let fail = |text: &str| Err(Error::new(ErrorKind::Io, format!("cannot read {}: {text}", path.display())));
     if metadata.is_dir() {
-        return fail("it is a directory; give an image file (a folder of DICOM is read as a series)");
+        return fail("it is a directory; give a file");
     }
     if !metadata.is_file() {
         return fail("it is a pipe or a device; give a regular file");
@@ -147,8 +147,8 @@ fn open_regular(path: &Path) -> Result<(File, u64)> {
     Ok((file, metadata.len()))
 }
 
-/// Reads an image; the name's ending says the format: `.nii`, `.nii.gz`, `.nrrd`. Whether a NIfTI file is compressed, its
-/// first bytes decide. Bytes behind the voxels are ignored (in a compressed file: less than 1 MiB of them, for its checksum is checked).
+/// Reads an image; the name's ending says the format: `.nii`, `.nii.gz`, `.nrrd`. A folder is read as the DICOM series in it
+/// (see [`read_series`]). Whether a NIfTI file is compressed, its first bytes decide. Bytes behind the voxels are ignored (in a compressed file: less than 1 MiB of them, for its checksum is checked).
 ///
 /// # Errors
 /// [`ErrorKind::Io`]: missing, unreadable, or no regular file; [`ErrorKind::UnsupportedFormat`],
@@ -156,6 +156,9 @@ fn open_regular(path: &Path) -> Result<(File, u64)> {
 /// damaged, or at odds with itself; [`ErrorKind::InvalidGeometry`], [`ErrorKind::AmbiguousGeometry`]: no usable place, or
 /// two of them; [`ErrorKind::VolumeTooLarge`]: above the memory limit; [`ErrorKind::OutOfMemory`].
 pub fn read_image(path: &Path, options: &ReadOptions) -> Result<Image> {
+    if path.is_dir() {
+        return read_series(&Series::in_folder(path), options);
+    }
     let (file, length) = open_regular(path)?;
     match Format::of(path)? {
         Format::Nifti | Format::PackedNifti => nifti::read(file, length, options),
@@ -169,6 +172,9 @@ pub fn read_image(path: &Path, options: &ReadOptions) -> Result<Image> {
 /// # Errors
 /// As [`read_image`], as far as the header tells.
 pub fn read_image_header(path: &Path, options: &ReadOptions) -> Result<ImageHeader> {
+    if path.is_dir() {
+        return Ok(read_series_header(&Series::in_folder(path))?.image);
+    }
     let (file, length) = open_regular(path)?;
     match Format::of(path)? {
         Format::Nifti | Format::PackedNifti => nifti::read_header(file, length, options),
@@ -417,9 +423,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let missing = refusal(&directory.path().join("missing.nii"));
         assert!(missing.0 == ErrorKind::Io && missing.1.contains("missing.nii"), "{missing:?}");
-        let folder = refusal(directory.path());
-        assert!(folder.0 == ErrorKind::Io && folder.1.contains("directory"), "{folder:?}");
+        let folder = read_segmentation(directory.path(), &ReadOptions::default()).unwrap_err();
+        assert!(folder.kind() == ErrorKind::Io && folder.message().contains("directory"), "{folder:?}");
         assert_eq!(refusal(Path::new("nul\0.nii")).0, ErrorKind::Io);
+    }
+
+    #[test]
+    fn a_folder_is_read_as_the_series_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let series = Series::in_folder(directory.path());
+        let error = read_series(&series, &ReadOptions::default()).unwrap_err();
+        assert_eq!(refusal(directory.path()), (error.kind(), error.message().into()));
     }
 
     #[cfg(unix)]

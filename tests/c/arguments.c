@@ -23,6 +23,7 @@ int main(void) {
   spinect_volume volume = cube(NULL, 4);
   spinect_label table[2];
   int32_t cpus[2] = {0, 1};
+  const char *const slices[2] = {"slice.dcm", NULL};
   const char *strange[] = {"", "\xff\xfe", "scan\x80.nii"};
   size_t at;
 
@@ -56,8 +57,16 @@ int main(void) {
     EXPECT(SPINECT_ERROR_INVALID_ARGUMENT, spinect_image_read(strange[at], &image_config, &image));
     EXPECT(SPINECT_ERROR_INVALID_ARGUMENT, spinect_segmentation_read(strange[at], &segmentation));
   }
+  EXPECT(SPINECT_ERROR_NULL_ARGUMENT, spinect_image_read_series(NULL, 1, NULL, &image_config, &image));
+  EXPECT(SPINECT_ERROR_NULL_ARGUMENT, spinect_image_read_series(slices, 1, NULL, NULL, &image));
+  EXPECT(SPINECT_ERROR_NULL_ARGUMENT, spinect_image_read_series(slices, 1, NULL, &image_config, NULL));
+  EXPECT(SPINECT_ERROR_NULL_ARGUMENT, spinect_image_read_series(slices, 2, NULL, &image_config, &image));
+  EXPECT(SPINECT_ERROR_INVALID_ARGUMENT, spinect_image_read_series(slices, 0, NULL, &image_config, &image));
+  EXPECT(SPINECT_ERROR_INVALID_ARGUMENT, spinect_image_read_series(slices, 1, "", &image_config, &image));
+  EXPECT(SPINECT_ERROR_OUT_OF_MEMORY, spinect_image_read_series(slices, SIZE_MAX, NULL, &image_config, &image));
   image_config.geometry = 3;
   EXPECT(SPINECT_ERROR_INVALID_ARGUMENT, spinect_image_read("scan.nii", &image_config, &image));
+  EXPECT(SPINECT_ERROR_INVALID_ARGUMENT, spinect_image_read_series(slices, 1, NULL, &image_config, &image));
   image_config.struct_size = 4;
   EXPECT(SPINECT_ERROR_STRUCT_SIZE, spinect_image_read("", &image_config, &image));
   CHECK(image == NULL);

@@ -11,6 +11,7 @@ static size_t (*const spinect_last_error_is)(char *buffer, size_t capacity) = sp
 static spinect_status (*const spinect_thread_prepare_is)(void) = spinect_thread_prepare;
 static spinect_status (*const spinect_volume_check_is)(const spinect_volume *volume, spinect_volume_info *info) = spinect_volume_check;
 static spinect_status (*const spinect_image_read_is)(const char *path, const spinect_image_config *config, spinect_image **image) = spinect_image_read;
+static spinect_status (*const spinect_image_read_series_is)(const char *const *files, size_t count, const char *series_uid, const spinect_image_config *config, spinect_image **image) = spinect_image_read_series;
 static spinect_status (*const spinect_image_view_is)(const spinect_image *image, spinect_volume *volume) = spinect_image_view;
 static void (*const spinect_image_free_is)(spinect_image *image) = spinect_image_free;
 static spinect_status (*const spinect_session_create_is)(const spinect_session_config *config, spinect_session **session) = spinect_session_create;
@@ -65,6 +66,7 @@ int main(void) {
   PRESENT(spinect_thread_prepare_is);
   PRESENT(spinect_volume_check_is);
   PRESENT(spinect_image_read_is);
+  PRESENT(spinect_image_read_series_is);
   PRESENT(spinect_image_view_is);
   PRESENT(spinect_image_free_is);
   PRESENT(spinect_session_create_is);
