@@ -1,10 +1,12 @@
-//! Questions of a navigation loop to a phantom of 152×224×224 voxels of 1 mm: `cargo bench --bench queries -- [thousands]`.
+//! Questions of a navigation loop to a phantom of 152×224×224 voxels of 1 mm: `cargo bench --bench queries`.
 //!
-//! Percentiles, not means alone: a loop at 1 kHz waits for the slowest. Reading the clock costs some 25 ns of each.
+//! First a table of percentiles over every question, because a loop at 1 kHz waits for the slowest (reading the clock costs
+//! some 25 ns of each); then criterion's estimates of the mean, to compare with an earlier run.
 
 use std::hint::black_box;
 use std::time::Instant;
 
+use criterion::{BatchSize, Criterion};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use spinect::distance::NearestVoxels;
@@ -16,8 +18,11 @@ use spinect::{Segmentation, World};
 /// Where nothing else is said: as in the report of a segmentation.
 const LABELS: [(u8, &str); 2] = [(1, "bone"), (2, "nerve")];
 
+/// Questions about points; about tools a tenth of it.
+const POINTS: usize = 100_000;
+
 fn main() {
-    let thousands = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(100usize);
+    let mut criterion = Criterion::default().configure_from_args();
     let view = FieldOfView { size_mm: [224.0, 224.0], z_mm: [-50.0, 102.0], center_mm: [0.0, 12.0], round: false };
     let options = Options { seed: 1, spacing_mm: Some([1.0; 3]), field_of_view: Some(view), ..Options::default() };
     let case = phantom::generate(&options).expect("a phantom");
@@ -44,8 +49,8 @@ fn main() {
     println!("| question | label | n | p50 µs | p90 µs | p99 µs | p99.9 µs | max µs | mean µs |\n|---|---|---|---|---|---|---|---|---|");
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let mut place = || geometry.ijk_to_world.apply(geometry.dims.map(|n| random.random_range(0.0..n as f64)));
-    let points: Vec<[f64; 3]> = (0..thousands * 1000).map(|_| place()).collect();
-    let tools: Vec<Tool> = points.windows(2).take(thousands * 100).map(|pair| needle(pair[0], pair[1])).collect();
+    let points: Vec<[f64; 3]> = (0..POINTS).map(|_| place()).collect();
+    let tools: Vec<Tool> = points.windows(2).take(POINTS / 10).map(|pair| needle(pair[0], pair[1])).collect();
     for (value, name) in LABELS {
         let label = i32::from(value);
         let started = Instant::now();
@@ -60,6 +65,25 @@ fn main() {
         let corridor = |tool: &Tool| segmentation.corridor(label, world, tool, 3.0).expect("an answer").unexamined_mm;
         report("corridor of 100 mm, margin 3 mm", name, &tools, corridor);
     }
+    for (value, name) in LABELS {
+        let (label, world) = (i32::from(value), World::Ras);
+        let mut group = criterion.benchmark_group(name);
+        group.bench_function("prepare", |bencher| {
+            // Prepared already, it would do nothing.
+            let fresh = || Segmentation::from_labels(&case.labels.view(), &table).expect("a segmentation");
+            bencher.iter_batched_ref(fresh, |fresh| fresh.prepare_queries(label), BatchSize::PerIteration);
+        });
+        let mut point = points.iter().cycle();
+        group.bench_function("distance of a point", |bencher| {
+            bencher.iter(|| segmentation.distance(label, world, *point.next().expect("a cycle")));
+        });
+        let mut tool = tools.iter().cycle();
+        group.bench_function("clearance of 100 mm", |bencher| {
+            bencher.iter(|| segmentation.clearance(label, world, tool.next().expect("a cycle")));
+        });
+        group.finish();
+    }
+    criterion.final_summary();
 }
 
 /// A needle of 100 mm from a point towards another, 2 mm thick.

@@ -526,14 +526,15 @@ typedef struct spinect_image_config {
 } spinect_image_config;
 
 /**
- * Reads an image from a file: NIfTI-1 or NIfTI-2, `.nii` or `.nii.gz`, or NRRD, `.nrrd`.
+ * Reads an image from a file: NIfTI-1 or NIfTI-2, `.nii` or `.nii.gz`, or NRRD, `.nrrd`; or from a folder that holds one
+ * DICOM series of CT slices, in builds with the feature `dicom`.
  *
- * @param path The file, UTF-8.
+ * @param path The file or folder, UTF-8.
  * @param config How to read it.
  * @param image Receives the image; the caller frees it.
- * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, STRUCT_SIZE, INVALID_ARGUMENT, IO, UNSUPPORTED_FORMAT,
- *         UNSUPPORTED (`.nhdr`), CORRUPT_FILE, INVALID_GEOMETRY, AMBIGUOUS_GEOMETRY, VOLUME_TOO_LARGE (beyond
- *         `memory_limit`), OUT_OF_MEMORY, THREAD (only on a thread with less than 256 KiB of stack, which needs another's).
+ * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, STRUCT_SIZE, INVALID_ARGUMENT (several series in the folder, too), IO,
+ *         UNSUPPORTED_FORMAT, UNSUPPORTED (`.nhdr`; a folder, in a build without `dicom`), CORRUPT_FILE, INVALID_GEOMETRY,
+ *         AMBIGUOUS_GEOMETRY, VOLUME_TOO_LARGE (beyond `memory_limit`), OUT_OF_MEMORY, THREAD (the system refuses one).
  * @par Threads
  * Any thread, at any time.
  */
@@ -541,6 +542,28 @@ SPINECT_NODISCARD
 spinect_status spinect_image_read(const char *path,
                                   const spinect_image_config *config,
                                   spinect_image **image);
+
+/**
+ * Reads an image from a DICOM series of CT slices, one per file, in builds with the feature `dicom`. Slices are sorted by
+ * their positions; slices that are missing, tilted or of different grids are refused. The world is LPS.
+ *
+ * @param files The files in any order, UTF-8; or one folder, whose files are taken.
+ * @param count How many names there are.
+ * @param series_uid SeriesInstanceUID of the series to read, the files of others are passed over; or NULL: there is only one.
+ * @param config How to read it; its `geometry` does not matter here.
+ * @param image Receives the image; the caller frees it.
+ * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, STRUCT_SIZE, INVALID_ARGUMENT (several series, or not the one asked
+ *         for), IO, UNSUPPORTED_FORMAT, UNSUPPORTED (a build without `dicom`), CORRUPT_FILE, INVALID_GEOMETRY,
+ *         VOLUME_TOO_LARGE (beyond `memory_limit`), OUT_OF_MEMORY, THREAD (the system refuses one).
+ * @par Threads
+ * Any thread, at any time.
+ */
+SPINECT_NODISCARD
+spinect_status spinect_image_read_series(const char *const *files,
+                                         size_t count,
+                                         const char *series_uid,
+                                         const spinect_image_config *config,
+                                         spinect_image **image);
 
 /**
  * Fills a view of an image's voxels. A segmentation of this view repeats the file's transforms bit by bit when it is

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use common::{Language, Link};
-use spinect::{ReadOptions, read_image};
+use spinect::{Affine, Geometry, ReadOptions, Segmentation, Volume, World, read_image, write_segmentation};
 
 /// A fresh folder for one test.
 fn folder(name: &str) -> PathBuf {
@@ -152,6 +152,39 @@ fn latency_refuses_wrong_usage() {
     let (output, written) = attempt(&program, &[OsStr::new("none.safetensors")]);
     assert_eq!(output.status.code(), Some(1), "{written}");
     assert!(written.contains("none.safetensors"), "{written}");
+}
+
+/// Runs `clearance` on a label map with a block of nerve, 10 to 20 mm along every axis, in the middle of 30 mm.
+#[test]
+fn clearance_says_whether_a_needle_keeps_its_margin() {
+    let Some(program) = example("clearance.c", Link::Shared, "clearance") else { return };
+    let labels = folder("clearance").join("labels.seg.nrrd");
+    let voxels: Vec<u8> =
+        (0..27_000).map(|n| if [n % 30, n / 30 % 30, n / 900].iter().all(|c| (10..20).contains(c)) { 2 } else { 0 }).collect();
+    // A voxel's center is half a voxel from its border.
+    let geometry = Geometry { dims: [30; 3], ijk_to_world: Affine::from_spacing([1.0; 3], [0.5; 3]), world: World::Ras };
+    let table = fixtures::small_config().labels;
+    let segmentation = Segmentation::from_labels(&Volume::from_slice(&voxels, geometry).unwrap(), &table).unwrap();
+    write_segmentation(&segmentation, &labels).unwrap();
+    let ask = |name: &str, entry: &str, tip: &str, radius: &str, margin: &str| {
+        let arguments: [&OsStr; 6] = [labels.as_ref(), name.as_ref(), entry.as_ref(), tip.as_ref(), radius.as_ref(), margin.as_ref()];
+        let (output, written) = attempt(&program, &arguments);
+        (output.status.code(), written)
+    };
+    // 5 mm beside the block, less the needle's 1 mm.
+    let (code, written) = ask("nerve", "5,5,5", "5,25,15", "1", "3");
+    assert_eq!((code, written.contains("clearance 4.00 mm") && written.lines().count() == 1), (Some(0), true), "{written}");
+    let (code, written) = ask("nerve", "5,15,15", "15,15,15", "1", "3");
+    assert_eq!((code, written.contains("passes through") && written.contains("too near after 1.0 mm")), (Some(3), true), "{written}");
+    let (code, written) = ask("nerve", "5,5,5", "5,25,15", "1", "4.5");
+    assert_eq!((code, written.contains("too near")), (Some(3), true), "{written}");
+    let (code, written) = ask("nerve", "2,5,5", "2,25,15", "1", "3");
+    assert_eq!((code, written.contains("nobody has examined comes within 1.00 mm")), (Some(3), true), "{written}");
+    let (code, written) = ask("heart", "5,5,5", "5,25,15", "1", "3");
+    assert_eq!((code, written.contains("no label \"heart\"")), (Some(1), true), "{written}");
+    assert_eq!(ask("bone", "5,5,5", "5,25,15", "1", "3").0, Some(1));
+    assert_eq!(ask("nerve", "5,5", "5,25,15", "1", "3").0, Some(2));
+    assert_eq!(ask("nerve", "5,5,5", "5,25,15", "thin", "3").0, Some(2));
 }
 
 /// The README's first piece of code in this language: its includes, and the rest.

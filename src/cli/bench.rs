@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     /// The model: .safetensors
     #[arg(long, value_name = "MODEL")]
     model: PathBuf,
-    /// A CT to measure on: .nii, .nii.gz or .nrrd [default: noise of --size, no two windows alike]
+    /// A CT to measure on: .nii, .nii.gz or .nrrd, or a folder with a DICOM series [default: noise of --size, no two windows alike]
     #[arg(long, value_name = "INPUT", conflicts_with = "size")]
     volume: Option<PathBuf>,
     /// The size of the noise, in voxels of the model grid

@@ -1,6 +1,6 @@
 //! Cleaning: what is not connected with the large pieces of a structure becomes background. Never done unasked.
 
-use super::{Segmentation, Statistics};
+use super::{Segmentation, Statistics, Warnings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::pieces::Pieces;
 use crate::pipeline::restore::Tally;
@@ -16,8 +16,8 @@ pub struct Cleaning {
 
 impl Segmentation {
     /// Makes background of all voxels of a label that are not in the pieces that stay, counts anew, and forgets what
-    /// [`prepare_queries`](Self::prepare_queries) made. Confidences stay those of the labels that won. Returns how many
-    /// voxels that were.
+    /// [`prepare_queries`](Self::prepare_queries) made. Confidences stay those of the labels that won, and warnings stay: they
+    /// tell of what the model found. A label of which nothing is left adds its own. Returns how many voxels that were.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownLabel`]; [`ErrorKind::InvalidArgument`] for the background, none to keep, or a volume that is none;
@@ -42,6 +42,9 @@ impl Segmentation {
         if removed > 0 {
             self.count();
             self.prepared = super::Prepared::default();
+            if !self.labels.contains(&value) {
+                self.provenance.warnings |= Warnings::STRUCTURE_ABSENT;
+            }
         }
         Ok(removed)
     }
@@ -94,6 +97,7 @@ mod tests {
             assert_eq!(result.table()[1].statistics, reviewed().table()[1].statistics);
             assert_eq!(result.table()[0].statistics.voxels, 60 + removed);
             assert_eq!(result.labels().iter().filter(|&&value| value == 2).count() as u64, left);
+            assert_eq!(result.provenance().warnings.contains(Warnings::STRUCTURE_ABSENT), left == 0);
             if left == 11 {
                 let statistics = |result: &Segmentation| result.table().iter().map(|label| label.statistics).collect::<Vec<_>>();
                 assert_eq!(statistics(&result), statistics(&reviewed()));
