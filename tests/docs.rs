@@ -24,10 +24,20 @@ fn page(name: &str) -> String {
     fs::read_to_string(common::root().join("docs").join(name)).unwrap()
 }
 
-/// The pieces of code in this language.
-fn code<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
-    let open = format!("```{language}\n");
-    page.split(&open).skip(1).map(|rest| rest.split_once("\n```").expect("the code ends").0).collect()
+/// The pieces of code in this language; "" for those of which the page does not say it.
+fn code(page: &str, language: &str) -> Vec<String> {
+    let mut pieces = Vec::new();
+    let mut open: Option<(&str, Vec<&str>)> = None;
+    for line in page.lines() {
+        match (line.strip_prefix("```"), &mut open) {
+            (Some(language), None) => open = Some((language, Vec::new())),
+            (Some(_), Some(_)) => pieces.extend(open.take()),
+            (None, Some((_, lines))) => lines.push(line),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "the last piece of code never ends");
+    pieces.into_iter().filter(|(of, _)| *of == language).map(|(_, lines)| lines.join("\n")).collect()
 }
 
 /// Compiles the pieces of code on a page as one program and runs it with a small model.
@@ -106,7 +116,8 @@ fn command_lines_name_subcommands_and_options_that_exist() {
     let mut looked_at = 0;
     for (path, text) in pages() {
         // Whatever the program's path is.
-        let lines = code(&text, "sh").into_iter().chain(code(&text, "")).flat_map(str::lines).map(str::trim);
+        let pieces = [code(&text, "sh"), code(&text, "")].concat();
+        let lines = pieces.iter().flat_map(|piece| piece.lines()).map(str::trim);
         for line in lines.filter_map(|line| line.strip_prefix("spinect ")) {
             let line = line.split(" #").next().unwrap();
             let mut words = line.split_whitespace();
