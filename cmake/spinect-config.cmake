@@ -1,24 +1,49 @@
-# find_package(spinect): the target spinect::spinect, of the library that was installed together with this file.
-# `cargo cinstall` puts this file into share/spinect/cmake of the place where it puts lib and include.
+# find_package(spinect CONFIG): the libraries that were installed together with this file.
+#
+#   spinect::spinect   the shared library; the static one where only that is installed
+#   spinect::static    the static library, where it is installed: find_package(spinect CONFIG COMPONENTS static) insists
+#
+# This file lies in share/spinect/cmake of the place where include and lib are, wherever that was moved to.
 
 get_filename_component(spinect_prefix "${CMAKE_CURRENT_LIST_DIR}/../../.." ABSOLUTE)
-find_path(spinect_INCLUDE_DIR spinect.h PATHS "${spinect_prefix}/include" NO_DEFAULT_PATH)
-find_library(spinect_LIBRARY spinect
-  PATHS "${spinect_prefix}/lib" "${spinect_prefix}/lib/${CMAKE_LIBRARY_ARCHITECTURE}" "${spinect_prefix}/lib64" NO_DEFAULT_PATH)
-mark_as_advanced(spinect_INCLUDE_DIR spinect_LIBRARY)
-
-include(FindPackageHandleStandardArgs)
-find_package_handle_standard_args(spinect REQUIRED_VARS spinect_LIBRARY spinect_INCLUDE_DIR)
-
-if(spinect_FOUND AND NOT TARGET spinect::spinect)
-  add_library(spinect::spinect UNKNOWN IMPORTED)
-  set_target_properties(spinect::spinect PROPERTIES
-    IMPORTED_LOCATION "${spinect_LIBRARY}"
-    INTERFACE_INCLUDE_DIRECTORIES "${spinect_INCLUDE_DIR}")
-  if(spinect_LIBRARY MATCHES "\\.a$")
-    # What the Rust standard library needs (rustc --print native-static-libs).
-    include(CMakeFindDependencyMacro)
-    find_dependency(Threads)
-    set_target_properties(spinect::spinect PROPERTIES INTERFACE_LINK_LIBRARIES "gcc_s;Threads::Threads;${CMAKE_DL_LIBS};m")
-  endif()
+set(spinect_INCLUDE_DIR "")
+if(EXISTS "${spinect_prefix}/include/spinect.h")
+  set(spinect_INCLUDE_DIR "${spinect_prefix}/include")
 endif()
+
+foreach(spinect_kind SHARED STATIC)
+  set(spinect_${spinect_kind}_LIBRARY "")
+  foreach(spinect_folder "lib/${CMAKE_LIBRARY_ARCHITECTURE}" lib lib64)
+    set(spinect_file "${CMAKE_${spinect_kind}_LIBRARY_PREFIX}spinect${CMAKE_${spinect_kind}_LIBRARY_SUFFIX}")
+    set(spinect_file "${spinect_prefix}/${spinect_folder}/${spinect_file}")
+    if(NOT spinect_${spinect_kind}_LIBRARY AND EXISTS "${spinect_file}")
+      set(spinect_${spinect_kind}_LIBRARY "${spinect_file}")
+    endif()
+  endforeach()
+endforeach()
+
+macro(spinect_add_target target kind)
+  if(spinect_INCLUDE_DIR AND spinect_${kind}_LIBRARY AND NOT TARGET ${target})
+    add_library(${target} ${kind} IMPORTED)
+    set_target_properties(${target} PROPERTIES
+      IMPORTED_LOCATION "${spinect_${kind}_LIBRARY}"
+      INTERFACE_INCLUDE_DIRECTORIES "${spinect_INCLUDE_DIR}")
+    if("${kind}" STREQUAL "STATIC")
+      # What the Rust standard library needs (rustc --print native-static-libs).
+      set_target_properties(${target} PROPERTIES INTERFACE_LINK_LIBRARIES "gcc_s;util;rt;pthread;m;dl;c")
+    endif()
+  endif()
+endmacro()
+spinect_add_target(spinect::spinect SHARED)
+spinect_add_target(spinect::spinect STATIC)
+spinect_add_target(spinect::static STATIC)
+
+if(TARGET spinect::static)
+  set(spinect_static_FOUND TRUE)
+endif()
+set(spinect_LIBRARY "${spinect_SHARED_LIBRARY}")
+if(NOT spinect_LIBRARY)
+  set(spinect_LIBRARY "${spinect_STATIC_LIBRARY}")
+endif()
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(spinect REQUIRED_VARS spinect_LIBRARY spinect_INCLUDE_DIR HANDLE_COMPONENTS)

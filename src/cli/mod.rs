@@ -22,6 +22,7 @@ mod info;
 mod init;
 mod input;
 mod interrupt;
+mod manual;
 mod phantom;
 mod query;
 mod report;
@@ -56,6 +57,7 @@ enum Command {
     Train(train::Arguments),
     Demo(demo::Arguments),
     Phantom(phantom::Arguments),
+    Manual(manual::Arguments),
 }
 
 /// What `--version` says: the version, and how this program was built.
@@ -101,7 +103,7 @@ impl Command {
             Command::Info(arguments) => arguments.json,
             Command::Query(arguments) => arguments.json,
             Command::Evaluate(arguments) => arguments.json,
-            Command::Init(_) | Command::Convert(_) | Command::Image(_) => false,
+            Command::Init(_) | Command::Convert(_) | Command::Image(_) | Command::Manual(_) => false,
             Command::Bench(arguments) => arguments.json,
             #[cfg(feature = "trainer")]
             Command::Train(arguments) => arguments.json,
@@ -124,6 +126,7 @@ impl Command {
             Command::Train(arguments) => train::run(arguments, console),
             Command::Demo(arguments) => demo::run(arguments, console),
             Command::Phantom(arguments) => phantom::run(arguments, console),
+            Command::Manual(arguments) => manual::run(arguments),
         }
     }
 }

@@ -133,6 +133,14 @@ pub fn run(program: &Path, args: &[&str]) -> String {
     stdout.into_owned()
 }
 
+/// Runs a tool that must succeed and returns what it wrote.
+pub fn succeeds(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let written = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}:\n{written}");
+    written
+}
+
 /// The shared data folder: `SPINECT_SHARED`, else `../shared` beside the repository. Says so loudly when it is missing.
 pub fn shared_data() -> Option<PathBuf> {
     let folder = env::var_os("SPINECT_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
