@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::{Language, Link};
+use common::{Language, Link, succeeds};
 use spinect::{Affine, Geometry, ReadOptions, Segmentation, Volume, World, read_image, write_segmentation};
 
 /// A fresh folder for one test.
@@ -187,6 +187,64 @@ fn clearance_says_whether_a_needle_keeps_its_margin() {
     assert_eq!(ask("nerve", "5,5,5", "5,25,15", "thin", "3").0, Some(2));
 }
 
+/// What `navigation` prints about 200 poses on the small volume, in which the untrained model finds bone somewhere.
+fn navigation_reports(link: Link, test: &str) {
+    let Some(program) = example("navigation.cpp", link, test) else { return };
+    let folder = folder(test);
+    let (model, input) = (fixtures::small_model(&folder), fixtures::small_volume(&folder));
+    let arguments = |rest: &[&str]| -> Vec<String> {
+        let files = [model.to_str().unwrap(), input.to_str().unwrap(), "--label", "bone", "--poses", "200"];
+        files.iter().chain(rest).map(|text| (*text).to_owned()).collect()
+    };
+    for (options, rows) in [(&["--no-pace"][..], 1), (&["--rate", "2000"], 2)] {
+        let options = arguments(options);
+        let stdout = common::run(&program, &options.iter().map(String::as_str).collect::<Vec<_>>());
+        for part in ["WARNING: the model is a demonstration or untrained", "p50", "p99", "p99.9", "max", "closest to the bone: "] {
+            assert!(stdout.contains(part), "no {part:?} in\n{stdout}");
+        }
+        let counted: usize =
+            stdout.lines().filter_map(|line| line.split_once(" µs |")?.1.split_whitespace().last()?.parse::<usize>().ok()).sum();
+        assert_eq!(counted, 200, "the histogram does not hold every answer:\n{stdout}");
+        // Of each row: four numbers, none smaller than the one before.
+        let numbers: Vec<Vec<f64>> = ["the answer", "taken up after its time"]
+            .iter()
+            .filter_map(|name| stdout.lines().find_map(|line| line.strip_prefix(name)))
+            .map(|row| row.split_whitespace().map(|number| number.parse().unwrap()).collect())
+            .collect();
+        assert_eq!(numbers.len(), rows, "{stdout}");
+        assert!(numbers.iter().all(|row| row.len() == 4 && row[0] > 0.0 && row.is_sorted()), "{stdout}");
+    }
+    let cancelled = attempt(&program, &[model.as_ref(), input.as_ref(), OsStr::new("--cancel-at"), OsStr::new("0")]);
+    assert_eq!(cancelled.0.status.code(), Some(3), "{}", cancelled.1);
+    assert!(cancelled.1.contains("cancelled") && !cancelled.1.contains("p50"), "{}", cancelled.1);
+}
+
+#[test]
+fn navigation_segments_aside_and_answers_every_pose_with_the_shared_library() {
+    navigation_reports(Link::Shared, "navigation-shared");
+}
+
+#[test]
+fn navigation_segments_aside_and_answers_every_pose_with_the_static_library() {
+    navigation_reports(Link::Static, "navigation-static");
+}
+
+#[test]
+fn navigation_refuses_wrong_usage() {
+    let Some(program) = example("navigation.cpp", Link::Shared, "navigation-usage") else { return };
+    for wrong in
+        [&["model"][..], &["model", "ct", "--poses", "0"], &["model", "ct", "--rate"], &["model", "ct", "--fast"], &["a", "b", "c"]]
+    {
+        let args: Vec<&OsStr> = wrong.iter().map(OsStr::new).collect();
+        let (output, written) = attempt(&program, &args);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}: {written}");
+        assert!(written.contains("error: ") && written.contains("usage: "), "{wrong:?}: {written}");
+    }
+    let (output, written) = attempt(&program, &[OsStr::new("none.safetensors"), OsStr::new("none.nii.gz")]);
+    assert_eq!(output.status.code(), Some(1), "{written}");
+    assert!(written.contains("none.safetensors"), "{written}");
+}
+
 /// The README's first piece of code in this language: its includes, and the rest.
 fn readme_code(language: &str) -> (String, String) {
     let readme = fs::read_to_string(common::root().join("README.md")).unwrap();
@@ -241,61 +299,7 @@ fn the_cmake_project_builds_and_its_tests_pass() {
         succeeds(&mut configure);
         succeeds(Command::new("cmake").arg("--build").arg(&build));
         let tests = succeeds(Command::new("ctest").arg("--output-on-failure").current_dir(&build));
-        assert!(tests.contains("100% tests passed, 0 tests failed out of 5"), "{tests}");
-    }
-}
-
-/// Puts what `cargo cinstall` installs where it installs it, below a folder of this test.
-fn installed(test: &str) -> PathBuf {
-    let prefix = folder(test);
-    for (from, to, names) in [
-        (common::library_dir().to_path_buf(), "lib", ["libspinect.so", "libspinect.so.1"]),
-        (common::include_dir(), "include", ["spinect.h", "spinect.hpp"]),
-        (common::root().join("cmake"), "share/spinect/cmake", ["spinect-config.cmake", "spinect-config-version.cmake"]),
-    ] {
-        let to = prefix.join(to);
-        fs::create_dir_all(&to).unwrap();
-        for name in names {
-            fs::copy(from.join(name), to.join(name)).unwrap();
-        }
-    }
-    prefix
-}
-
-#[test]
-fn the_cmake_package_is_found_where_it_is_installed() {
-    if !has("cmake") || !has("ctest") || common::compiler(Language::Cpp).is_none() {
-        return;
-    }
-    let prefix = installed("cmake-installed");
-    let build = prefix.join("build");
-    let mut configure = Command::new("cmake");
-    configure.arg("-S").arg(common::root().join("c_examples")).arg("-B").arg(&build);
-    // Nowhere else is a library.
-    configure.arg("-DSPINECT_ROOT=/nonexistent").arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display()));
-    succeeds(&mut configure);
-    succeeds(Command::new("cmake").arg("--build").arg(&build));
-    let tests = succeeds(Command::new("ctest").arg("--output-on-failure").current_dir(&build));
-    assert!(tests.contains("100% tests passed, 0 tests failed out of 2"), "{tests}");
-}
-
-#[test]
-fn the_cmake_package_accepts_its_own_series_only() {
-    if !has("cmake") {
-        return;
-    }
-    let prefix = installed("cmake-versions");
-    let version = env!("CARGO_PKG_VERSION");
-    let series = version.rsplit_once('.').unwrap().0;
-    for (wanted, found) in [(version, true), (series, true), ("0.0", false), ("99.0", false)] {
-        let project = folder(&format!("cmake-version-{wanted}"));
-        let lists =
-            format!("cmake_minimum_required(VERSION 3.16)\nproject(asks LANGUAGES C)\nfind_package(spinect {wanted} CONFIG REQUIRED)\n");
-        fs::write(project.join("CMakeLists.txt"), lists).unwrap();
-        let mut configure = Command::new("cmake");
-        configure.arg("-S").arg(&project).arg("-B").arg(project.join("build"));
-        let output = configure.arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display())).output().unwrap();
-        assert_eq!(output.status.success(), found, "{wanted}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(tests.contains("100% tests passed, 0 tests failed out of 6"), "{tests}");
     }
 }
 
@@ -320,12 +324,4 @@ fn has(tool: &str) -> bool {
         eprintln!("SKIPPED: {tool} is not there");
     }
     found
-}
-
-/// Runs a tool that must succeed and returns what it wrote.
-fn succeeds(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    let written = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command:?}:\n{written}");
-    written
 }
