@@ -6,9 +6,12 @@ mod common;
 mod fixtures;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use common::{Language, succeeds};
 
@@ -369,4 +372,86 @@ fn cargo_c_installs_to_the_same_places() {
     }
     let output = configure(&prefix, &prefix.with_file_name("build"), "0.1;COMPONENTS;static");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Builds an example that needs a library of somebody else's against an installation, every warning an error; `None`, loudly,
+/// where `package` is not installed.
+fn example_with(package: &str, folder: &str, program: &str) -> Option<PathBuf> {
+    if !has(&["make", "cmake"]) {
+        return None;
+    }
+    let prefix = installed(folder, "shared");
+    let build = prefix.with_file_name("build");
+    let mut configure = Command::new("cmake");
+    configure.arg("-S").arg(common::root().join("c_examples").join(folder)).arg("-B").arg(&build);
+    configure.arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display())).arg("-DCMAKE_CXX_FLAGS=-Werror");
+    let output = configure.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        assert!(stderr.contains(&format!("\"{package}\"")) && !stderr.contains("\"spinect\""), "{stderr}");
+        eprintln!("SKIPPED: {package} is not installed: c_examples/{folder} says which package has it");
+        return None;
+    }
+    succeeds(Command::new("cmake").arg("--build").arg(&build));
+    Some(build.join(program))
+}
+
+#[test]
+fn the_openigtlink_server_answers_and_outlives_nonsense() {
+    let Some(program) = example_with("OpenIGTLink", "openigtlink", "spinect_igtl") else { return };
+    let model = fixtures::small_model(program.parent().unwrap());
+    let mut server = Command::new(&program).arg(&model).args(["--port", "0"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let port: u16 = line.trim().rsplit(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("no port in {line:?}"));
+    // The code of the STATUS that answers these bytes; `None` if the server closes instead.
+    let ask = |bytes: &[u8]| -> Option<u16> {
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        socket.write_all(bytes).unwrap();
+        let mut answer = [0; 60];
+        socket.read_exact(&mut answer).ok()?;
+        assert_eq!(&answer[2..8], b"STATUS");
+        Some(u16::from_be_bytes([answer[58], answer[59]]))
+    };
+    let header = |version: u16, kind: &str, size: u64| {
+        let mut bytes = version.to_be_bytes().to_vec();
+        bytes.extend(kind.bytes().chain(std::iter::repeat(0)).take(12));
+        bytes.extend([0; 28]); // device, time stamp
+        bytes.extend(size.to_be_bytes());
+        bytes.extend([0; 8]); // the checksum of nothing is 0
+        bytes
+    };
+    const RESOURCE: u16 = 11;
+    const UNKNOWN_INSTRUCTION: u16 = 12;
+    const NOT_READY: u16 = 13;
+    const UNKNOWN_VERSION: u16 = 17;
+    for (bytes, code) in [
+        (header(1, "GET_STATUS", 0), NOT_READY),
+        (header(1, "NONSENSE", 0), UNKNOWN_INSTRUCTION),
+        (header(9, "IMAGE", 0), UNKNOWN_VERSION),
+        (header(1, "IMAGE", u64::MAX), RESOURCE),
+        (header(2, "GET_STATUS", 0), 8), // no extended header
+        (header(1, "GET_STATUS", 0), NOT_READY),
+    ] {
+        assert_eq!(ask(&bytes), Some(code), "{bytes:?}");
+    }
+    assert!(server.try_wait().unwrap().is_none(), "the server has gone");
+    succeeds(Command::new("kill").args(["-TERM", &server.id().to_string()]));
+    assert!(server.wait().unwrap().success());
+}
+
+#[test]
+fn the_vtk_example_draws_a_picture() {
+    let Some(program) = example_with("VTK", "navigation_vtk", "navigation_vtk") else { return };
+    if Command::new("xvfb-run").arg("--help").output().is_err() {
+        eprintln!("SKIPPED: xvfb-run is not there, and VTK may need a display");
+        return;
+    }
+    let folder = program.parent().unwrap();
+    let (model, input, picture) = (fixtures::small_model(folder), fixtures::small_volume(folder), folder.join("picture.png"));
+    let written = succeeds(Command::new("xvfb-run").arg("-a").arg(&program).args([&model, &input, &picture]));
+    assert!(written.contains("within"), "{written}");
+    let bytes = fs::read(&picture).unwrap();
+    assert_eq!((&bytes[..8], &bytes[16..24]), (&b"\x89PNG\r\n\x1a\n"[..], &[0, 0, 4, 176, 0, 0, 3, 32][..]), "1200 × 800 pixels");
 }
