@@ -27,6 +27,6 @@ umask 022
 # Its own folder is its prefix, wherever it is unpacked.
 make --no-print-directory install BUILT="$built" FEATURES="$features" DESTDIR="$stage" PREFIX="/$name" PC_PREFIX='$${pcfiledir}/../..'
 tar --directory "$stage" --create --sort=name --format=ustar --owner=0 --group=0 --numeric-owner --mode=u+rw,go+r,go-w \
-  --mtime="@$SOURCE_DATE_EPOCH" "$name" | gzip --no-name --best > "$folder/$name.tar.gz.part"
+  --mtime="@$SOURCE_DATE_EPOCH" "$name" | gzip --no-name > "$folder/$name.tar.gz.part"
 mv "$folder/$name.tar.gz.part" "$folder/$name.tar.gz"
 (cd "$folder" && sha256sum "$name.tar.gz" | tee "$name.tar.gz.sha256")

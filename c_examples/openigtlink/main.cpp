@@ -10,12 +10,14 @@
 #include <vector>
 
 #include <igtlServerSocket.h>
+#include <igtlStatusMessage.h>
 
 #include "connection.hpp"
+#include "replies.hpp"
 
 namespace {
 
-constexpr std::size_t most_clients = 4;
+constexpr std::size_t most_clients = 8;
 
 std::atomic<bool> stopping{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may touch it");
@@ -93,8 +95,14 @@ void serve(const server_options& options) {
       }
       return one.done.load();
     });
-    if (socket.IsNull() || clients.size() >= most_clients) {
-      continue; // one too many is closed: its socket goes
+    if (socket.IsNull()) {
+      continue;
+    }
+    if (clients.size() >= most_clients) {
+      const bytes full = replies::status(igtl::StatusMessage::STATUS_BUSY, "REFUSED", "too many clients: try again later");
+      socket->SetSendTimeout(1000);
+      socket->Send(full.data(), static_cast<int>(full.size()));
+      continue; // and it is closed: its socket goes
     }
     client& added = clients.emplace_back();
     added.thread = std::thread([&session, &options, &added, socket] {

@@ -30,7 +30,7 @@ from pyigtl.messages import CRC64, ImageMessage, MessageBase, message_type_to_cl
 
 LENGTH, RADIUS = 40.0, 1.5
 PATIENCE = 600
-OVERFLOW, CHECKSUM, CONFIGURATION, RESOURCE, UNKNOWN, NOT_READY, VERSION = 8, 9, 10, 11, 12, 13, 17
+BUSY, OVERFLOW, CHECKSUM, CONFIGURATION, RESOURCE, UNKNOWN, NOT_READY, VERSION = 6, 8, 9, 10, 11, 12, 13, 17
 
 failures = []
 
@@ -295,6 +295,19 @@ def bad_clients(port):
     extended = struct.pack("> H H I I", 12, 2, 0, 5) + tool + b"\0\0"
     check(client.send(frame("TRANSFORM", extended, version=2)).status() == NOT_READY, "a TRANSFORM with metadata is understood")
     client.close()
+    many = []
+    for _ in range(1000):  # until the server has seen that those before have gone
+        client = Client(port)
+        if client.send(frame("GET_STATUS", b"")).status() == NOT_READY:
+            many.append(client)
+        if len(many) == 8:
+            break
+    check(len(many) == 8, "eight clients are answered at a time")
+    late = Client(port)
+    check(late.status() == BUSY and late.receive() is None, "a ninth is told so and closed")
+    for client in [*many, late]:
+        client.close()
+    check(any(alive(port) for _ in range(1000)), "and there is room again")
     # Those who go in the middle.
     for cut in [1, 57, 58, 100]:
         Client(port).send(frame("IMAGE", good)[:cut]).close()
