@@ -76,7 +76,7 @@ std::vector<std::uint8_t> MaskOf(vtkOrientedImageData* labels, int value)
   std::vector<std::uint8_t> mask(static_cast<std::size_t>(labels->GetNumberOfPoints()));
   for (std::size_t n = 0; n < mask.size(); ++n)
   {
-    mask[n] = voxels[n] == value;
+    mask[n] = static_cast<double>(voxels[n]) == value;
   }
   return mask;
 }
