@@ -140,6 +140,7 @@ class Scene:
         self.scene = slicer.vtkMRMLScene()
         for name in ["vtkMRMLSelectionNode", "vtkMRMLInteractionNode"]:
             self.scene.AddNewNodeByClass(name)
+        self.scene.SetCacheManager(slicer.vtkCacheManager())  # without it, reading a result crashes
         self.scene.RegisterNodeClass(slicer.vtkMRMLCommandLineModuleNode())
         self.application = slicer.vtkSlicerApplicationLogic()
         self.application.SetTemporaryPath(str(folder))

@@ -12,6 +12,7 @@
 #include <vtkMRMLTableNode.h>
 #include <vtkSegment.h>
 #include <vtkSegmentation.h>
+#include <vtkWeakPointer.h>
 
 #include <QTimer>
 
@@ -42,6 +43,7 @@ public:
   void showResult();
 
   QTimer Timer;
+  vtkWeakPointer<vtkMRMLNode> ObservedMarkup;
 };
 
 void qSlicerSpinectModuleWidgetPrivate::showResult()
@@ -156,11 +158,15 @@ void qSlicerSpinectModuleWidget::updateButtons()
 
 void qSlicerSpinectModuleWidget::onOutputChanged(vtkMRMLNode* node)
 {
-  this->qvtkDisconnectAll();
-  this->qvtkConnect(node, vtkSegmentation::SourceRepresentationModified, this, SLOT(updateDistance()));
-  this->qvtkConnect(node, vtkSegmentation::SegmentAdded, this, SLOT(updateSegments()));
-  this->qvtkConnect(node, vtkSegmentation::SegmentRemoved, this, SLOT(updateSegments()));
   Q_D(qSlicerSpinectModuleWidget);
+  this->qvtkDisconnectAll();
+  d->ObservedMarkup = nullptr;
+  if (node != nullptr)
+  {
+    this->qvtkConnect(node, vtkSegmentation::SourceRepresentationModified, this, SLOT(updateDistance()));
+    this->qvtkConnect(node, vtkSegmentation::SegmentAdded, this, SLOT(updateSegments()));
+    this->qvtkConnect(node, vtkSegmentation::SegmentRemoved, this, SLOT(updateSegments()));
+  }
   this->onMarkupChanged(d->markup());
   this->updateSegments();
   this->updateButtons();
@@ -169,11 +175,18 @@ void qSlicerSpinectModuleWidget::onOutputChanged(vtkMRMLNode* node)
 void qSlicerSpinectModuleWidget::onMarkupChanged(vtkMRMLNode* node)
 {
   Q_D(qSlicerSpinectModuleWidget);
-  for (unsigned long event : { static_cast<unsigned long>(vtkMRMLMarkupsNode::PointModifiedEvent),
-                               static_cast<unsigned long>(vtkMRMLTransformableNode::TransformModifiedEvent) })
+  for (int event : { int(vtkMRMLMarkupsNode::PointModifiedEvent), int(vtkMRMLTransformableNode::TransformModifiedEvent) })
   {
-    this->qvtkReconnect(node, event, this, SLOT(updateDistance()));
+    if (d->ObservedMarkup != nullptr)
+    {
+      this->qvtkDisconnect(d->ObservedMarkup, event, this, SLOT(updateDistance()));
+    }
+    if (node != nullptr)
+    {
+      this->qvtkConnect(node, event, this, SLOT(updateDistance()));
+    }
   }
+  d->ObservedMarkup = node;
   this->updateDistance();
 }
 
