@@ -72,9 +72,10 @@ endif
 # Every crate that is compiled in, as CycloneDX. Needs `cargo install --locked cargo-cyclonedx`, and after `cargo fetch` no network.
 sbom:
 	@$(CARGO) cyclonedx --version >/dev/null 2>&1 || { echo "error: no cargo-cyclonedx: cargo install --locked cargo-cyclonedx" >&2; exit 1; }
-	SOURCE_DATE_EPOCH="$(SOURCE_DATE_EPOCH)" $(CARGO) cyclonedx --format json --features "$(FEATURES)" --no-build-deps --override-filename spinect.cdx
+	$(if $(SOURCE_DATE_EPOCH),SOURCE_DATE_EPOCH="$(SOURCE_DATE_EPOCH)") $(CARGO) cyclonedx --format json --spec-version 1.5 --features "$(FEATURES)" --no-build-deps --override-filename spinect.cdx
 	install -d "$(built)"
-	mv spinect.cdx.json "$(built)/spinect.cdx.json"
+	sed 's|path+file://$(CURDIR)|path+file:///spinect|g' spinect.cdx.json > "$(built)/spinect.cdx.json"
+	rm spinect.cdx.json
 
 # The archive's files are as old as the commit, belong to nobody and lie in the order of their names. Paths of this machine
 # are taken out of what is compiled, in a target folder of its own.
