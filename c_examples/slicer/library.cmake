@@ -1,5 +1,6 @@
 # The target spinect::spinect for the projects beside this file: an installed spinect (`cargo cinstall`; CMAKE_PREFIX_PATH says
-# where), else the build tree in SPINECT_ROOT. SPINECT_SHARED_LIBRARY is the file to ship with what links it.
+# where), else the build tree in SPINECT_ROOT. SPINECT_SHARED_LIBRARY is the file to ship with what links it, under the name
+# SPINECT_SHARED_NAME.
 set(SPINECT_ROOT "${CMAKE_CURRENT_LIST_DIR}/../.." CACHE PATH "spinect's repository, or where it is installed")
 find_package(spinect CONFIG QUIET)
 if(NOT TARGET spinect::spinect)
@@ -21,4 +22,9 @@ if(NOT TARGET spinect::spinect)
     IMPORTED_LOCATION "${_library}"
     INTERFACE_INCLUDE_DIRECTORIES "${SPINECT_INCLUDE_DIR}")
 endif()
-set(SPINECT_SHARED_LIBRARY "$<TARGET_FILE:spinect::spinect>")
+get_target_property(_library spinect::spinect IMPORTED_LOCATION)
+get_filename_component(SPINECT_SHARED_LIBRARY "${_library}" REALPATH)
+get_filename_component(SPINECT_SHARED_NAME "${SPINECT_SHARED_LIBRARY}" NAME)
+if(UNIX AND NOT APPLE)
+  set(SPINECT_SHARED_NAME libspinect.so.1)
+endif()

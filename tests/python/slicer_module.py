@@ -344,6 +344,21 @@ def failures_reach_the_user():
     print("failures: status and words of the module's node, and no segments")
 
 
+def the_terminology_loads():
+    """Nerves and levels that no terminology of 3D Slicer has."""
+    file = Path(__file__).parents[2] / "c_examples/slicer/SlicerSpinect/Spinect/Resources/Terminologies/Spinect.term.json"
+    logic, category, entry = slicer.vtkSlicerTerminologiesModuleLogic(), slicer.vtkSlicerTerminologyCategory(), slicer.vtkSlicerTerminologyType()
+    name = logic.LoadTerminologyFromFile(str(file))
+    codes = set()
+    for n in range(logic.GetNumberOfCategoriesInTerminology(name)):
+        check(logic.GetNthCategoryInTerminology(name, n, category), f"category {n}")
+        for m in range(logic.GetNumberOfTypesInTerminologyCategory(name, category)):
+            check(logic.GetNthTypeInTerminologyCategory(name, category, m, entry), f"type {m}")
+            codes.add(entry.GetCodeValue())
+    check({"272673000", "119410002", "45272004", "40958000"} <= codes, f"{codes}")
+    print(f"3D Slicer loads the terminology: {len(codes)} codes")
+
+
 def progress_and_cancel():
     arguments = [module, "--model", model, "--device", "cpu", folder / "ct-RAI.nrrd"]
     output = subprocess.run([*arguments, folder / "progress.seg.nrrd"], capture_output=True, text=True, check=True).stdout
@@ -363,6 +378,7 @@ def progress_and_cancel():
 
 
 description_is_what_3d_slicer_parses()
+the_terminology_loads()
 ct_image = sitk.ReadImage(str(ct_file))
 every_orientation_gives_the_labels_of_the_command_line(ct_image)
 points_regions_and_label_maps(ct_image)

@@ -10,6 +10,7 @@
 #include <vtkMRMLScene.h>
 #include <vtkMRMLSegmentationDisplayNode.h>
 #include <vtkMRMLSegmentationNode.h>
+#include <vtkMRMLSelectionNode.h>
 #include <vtkMRMLTableNode.h>
 #include <vtkOrientedImageData.h>
 #include <vtkSegment.h>
@@ -367,6 +368,7 @@ int TestCancelAndThread(const std::string& model)
 int TestDistances(const std::string& model)
 {
   vtkNew<vtkMRMLScene> scene;
+  scene->AddNode(vtkNew<vtkMRMLSelectionNode>()); // lines look there for the unit of their length
   vtkNew<vtkSlicerSpinectLogic> logic;
   logic->SetMRMLScene(scene);
   vtkMRMLScalarVolumeNode* ct = AddCT(scene);
