@@ -3,9 +3,9 @@
     venv/bin/pip install slicer-core numpy
     venv/bin/python tests/python/slicer_picture.py CT SEGMENTATION.seg.nrrd PICTURE.png
 
-An axial and a sagittal slice with the segments over them, and their closed surfaces seen from behind and to the patient's left, each
-in the color of its segment. The slices are those with most of the last segment (the nerve). Slices are drawn in the radiological way:
-the patient's right is on the left.
+An axial and a sagittal slice with the segments over them, and their closed surfaces from the patient's left and behind, each in the color
+of its segment; all but the last segment (the nerve) are cut open at the sagittal slice. The slices are those with most of the last
+segment. The axial one is drawn in the radiological way: the patient's right is on the left.
 """
 
 import sys
@@ -66,6 +66,8 @@ def slice_image(axes, center):
 
 
 scene = slicer.vtkMRMLScene()
+segmentations = slicer.vtkSlicerSegmentationsModuleLogic()  # knows how surfaces are made
+segmentations.SetMRMLScene(scene)
 ct_node = load("vtkMRMLScalarVolumeNode", "vtkMRMLVolumeArchetypeStorageNode", ct_file)
 node = load("vtkMRMLSegmentationNode", "vtkMRMLSegmentationStorageNode", segmentation_file)
 matrix = vtk.vtkMatrix4x4()
@@ -108,6 +110,9 @@ if not node.CreateClosedSurfaceRepresentation():
 renderer = vtk.vtkRenderer()
 renderer.SetViewport(2 / 3, 0, 1, 1)
 renderer.SetBackground(0.09, 0.1, 0.13)
+opened = vtk.vtkPlane()
+opened.SetOrigin(*center)
+opened.SetNormal(1, 0, 0)
 for name in ids:
     surface = node.GetClosedSurfaceInternalRepresentation(name)
     if surface is None or surface.GetNumberOfPoints() == 0:
@@ -118,18 +123,16 @@ for name in ids:
     actor = vtk.vtkActor()
     actor.SetMapper(mapper)
     actor.GetProperty().SetColor(*segmentation.GetSegment(name).GetColor())
-    actor.GetProperty().SetOpacity(1.0 if name == ids[-1] else 0.55)
+    if name != ids[-1]:
+        mapper.AddClippingPlane(opened)
     renderer.AddActor(actor)
     print(f"{segmentation.GetSegment(name).GetName()}: {surface.GetNumberOfPolys()} triangles")
-renderer.SetUseDepthPeeling(1)
-renderer.SetMaximumNumberOfPeels(8)
 camera = renderer.GetActiveCamera()
 camera.SetFocalPoint(*center)
-camera.SetPosition(*(center + np.array([-450.0, -700.0, 150.0])))
+camera.SetPosition(*(center + np.array([-700.0, -330.0, 120.0])))
 camera.SetViewUp(0, 0, 1)
 renderer.ResetCamera()
 camera.Zoom(1.35)
-window.SetAlphaBitPlanes(1)
 window.AddRenderer(renderer)
 window.Render()
 capture, writer = vtk.vtkWindowToImageFilter(), vtk.vtkPNGWriter()
