@@ -133,13 +133,22 @@ impl Error {
 
     /// No memory for `bytes` bytes of `what`. Where there is none for this message either, a fixed one.
     pub fn out_of_memory(what: &str, bytes: usize) -> Self {
-        const ADVICE: &str = "free some, or use a smaller volume or fewer threads";
-        let mut message = String::new();
-        // Twenty digits are the most that a number of bytes has.
-        let room = what.len() + ADVICE.len() + "no memory for  ( bytes): ".len() + 20;
-        let written = message.try_reserve_exact(room).is_ok() && write!(message, "no memory for {what} ({bytes} bytes): {ADVICE}").is_ok();
-        let fixed = "no memory left: free some, or use a smaller volume or fewer threads";
-        Error::new(ErrorKind::OutOfMemory, if written { Cow::Owned(message) } else { Cow::Borrowed(fixed) })
+        let message = format_args!("no memory for {what} ({bytes} bytes): free some, or use a smaller volume or fewer threads");
+        Self::formatted(ErrorKind::OutOfMemory, message, "no memory left: free some, or use a smaller volume or fewer threads")
+    }
+
+    /// An error of this kind with this message. Where there is no memory for it, the fixed one.
+    pub(crate) fn formatted(kind: ErrorKind, message: fmt::Arguments<'_>, fixed: &'static str) -> Self {
+        struct Length(usize);
+        impl Write for Length {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                self.0 += text.len();
+                Ok(())
+            }
+        }
+        let (mut length, mut text) = (Length(0), String::new());
+        let written = length.write_fmt(message).is_ok() && text.try_reserve_exact(length.0).is_ok() && text.write_fmt(message).is_ok();
+        Error::new(kind, if written { Cow::Owned(text) } else { Cow::Borrowed(fixed) })
     }
 }
 

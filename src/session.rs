@@ -8,18 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::time::Instant;
 
 use crate::engine::control::Fraction;
-use crate::engine::cpu::CpuEngine;
-use crate::engine::cpu::kernels::Kernels;
-use crate::engine::plan::Plan;
-use crate::engine::{Control, Engine, Job};
+use crate::engine::{Backend, Control, Engine, Job, Source};
 pub use crate::engine::{Device, Precision};
-use crate::error::{Error, ErrorKind, Result, try_vec};
+use crate::error::{Error, ErrorKind, Result};
 use crate::float_state::FloatState;
 use crate::geometry::Geometry;
 use crate::model::{Config, Model};
 use crate::pipeline::Region;
-use crate::pipeline::combine::Winners;
-use crate::pipeline::grid::{Grid, GridMap, model_dims};
+use crate::pipeline::grid::{GridMap, model_dims};
 use crate::pipeline::pieces::Pieces;
 use crate::pipeline::restore::{LabelMap, Tallies, restore};
 use crate::pipeline::window::Windows;
@@ -32,7 +28,7 @@ mod loaded;
 mod region;
 mod run;
 
-use self::loaded::{Loaded, WindowLayout};
+use self::loaded::Loaded;
 pub use self::loaded::{MemoryEstimate, ModelInfo};
 pub use self::region::RegionOfInterest;
 use self::run::Reporter;
@@ -60,9 +56,7 @@ struct Work {
     pool: Pool,
     engine: Option<(Arc<Loaded>, Box<dyn Engine>)>,
     map: GridMap,
-    grid: Grid,
     windows: Windows,
-    winners: Winners,
     tallies: Tallies,
     pieces: Pieces,
 }
@@ -71,6 +65,7 @@ struct Work {
 /// time, a second caller gets [`ErrorKind::Busy`].
 pub struct Session {
     config: SessionConfig,
+    backend: Backend,
     threads: usize,
     loaded: RwLock<Option<Arc<Loaded>>>,
     work: Mutex<Work>,
@@ -91,19 +86,10 @@ impl Session {
     /// A session without a model. Its worker threads are started here and joined when it is dropped.
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceUnavailable`] for CUDA and [`ErrorKind::Unsupported`] for a precision other than f32, neither
-    /// of which this version has; [`ErrorKind::InvalidArgument`] for more than [`MAX_THREADS`] threads or cores that do
+    /// Those of [`Backend::choose`]: [`ErrorKind::DeviceUnavailable`] for CUDA where it does not work, with the reason;
+    /// [`ErrorKind::Unsupported`] for a precision that the device has not. [`ErrorKind::InvalidArgument`] for more than [`MAX_THREADS`] threads or cores that do
     /// not exist; [`ErrorKind::Thread`] if the system refuses a thread.
     pub fn new(config: &SessionConfig) -> Result<Session> {
-        if config.device == Device::Cuda {
-            let message = "no CUDA engine: this version of spinect computes on the CPU; use device AUTO or CPU";
-            return Err(Error::new(ErrorKind::DeviceUnavailable, message));
-        }
-        if config.precision != Precision::F32 {
-            let message =
-                "the CPU engine computes in f32 only, which is faster there than a lower precision would be: ask for precision F32";
-            return Err(Error::new(ErrorKind::Unsupported, message));
-        }
         let threads = match config.threads {
             0 => config.cpus.as_ref().map_or_else(threads::available, |cpus| cpus.len().max(1)).min(MAX_THREADS),
             threads => threads,
@@ -111,24 +97,37 @@ impl Session {
         if threads > MAX_THREADS {
             return Err(Error::new(ErrorKind::InvalidArgument, format!("{threads} threads: the most is {MAX_THREADS}")));
         }
+        let backend = Backend::choose(config.device, config.device_index, config.precision)?;
         let work = Work {
             pool: Pool::new(threads, config.cpus.as_deref())?,
             engine: None,
             map: GridMap::default(),
-            grid: Grid::default(),
             windows: Windows::default(),
-            winners: Winners::default(),
             tallies: Tallies::default(),
             pieces: Pieces::default(),
         };
         Ok(Session {
             config: config.clone(),
+            backend,
             threads,
             loaded: RwLock::new(None),
             work: Mutex::new(work),
             progress: Fraction::default(),
             closing: AtomicBool::new(false),
         })
+    }
+
+    /// Where it computes: what [`Device::Auto`] became.
+    pub fn device(&self) -> Device {
+        self.backend.device()
+    }
+
+    /// What there is to know about the device: the GPU's name, or why [`Device::Auto`] became the CPU.
+    pub fn device_note(&self) -> Option<&str> {
+        match &self.backend {
+            Backend::Cuda(gpu) => Some(&gpu.name),
+            Backend::Cpu(instead) => instead.as_ref().map(Error::message),
+        }
     }
 
     /// Threads that a segmentation runs on, the caller's among them.
@@ -157,17 +156,17 @@ impl Session {
 
     fn load(&self, mut work: MutexGuard<'_, Work>, model: Model) -> Result<()> {
         let _float_state = FloatState::default_for_scope();
-        let plan = Plan::new(&model, CpuEngine::GROUPING)?;
-        let memory = CpuEngine::memory(&plan, self.threads);
-        let needed = memory.host_bytes([0; 3], 0);
+        let plan = self.backend.plan(&model)?;
+        let memory = self.backend.memory(&plan, self.threads)?;
+        let needed = memory.loading_bytes();
         if let Some(limit) = self.config.memory_limit.filter(|&limit| needed > limit) {
             let message = format!("the model takes {needed} bytes on {} threads, the session's limit is {limit}", self.threads);
             return Err(Error::new(ErrorKind::OutOfMemory, message));
         }
-        let loaded = Arc::new(Loaded::new(&model, memory, Device::Cpu, Precision::F32));
+        let loaded = Arc::new(Loaded::new(&model, memory, self.backend.device(), self.config.precision));
         drop(model);
-        let engine = CpuEngine::new(plan, self.threads, Kernels::best())?;
-        work.engine = Some((Arc::clone(&loaded), Box::new(engine)));
+        let engine = self.backend.engine(plan, self.threads)?;
+        work.engine = Some((Arc::clone(&loaded), engine));
         *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
         Ok(())
     }
@@ -198,7 +197,7 @@ impl Session {
     /// # Errors
     /// [`ErrorKind::NoModel`]; [`ErrorKind::VolumeTooLarge`] for a model grid that cannot be addressed.
     pub fn estimate_memory(&self, like: &Volume<'_>) -> Result<MemoryEstimate> {
-        self.loaded()?.estimate(like.geometry())
+        self.loaded()?.estimate(like)
     }
 
     /// Takes all memory for volumes of this shape now: later ones that are no larger along any axis, on the input grid
@@ -210,7 +209,7 @@ impl Session {
     pub fn prepare(&self, like: &Volume<'_>) -> Result<()> {
         let mut work = self.begin()?;
         let loaded = work.loaded()?;
-        self.reserve_work(&mut work, &loaded, like.geometry())
+        self.reserve_work(&mut work, &loaded, like)
     }
 
     /// Segments a volume.
@@ -264,7 +263,7 @@ impl Session {
     fn segment_to(&self, work: &mut Work, volume: &Volume<'_>, run: Run<'_>, started: Instant, target: &mut Segmentation) -> Result<()> {
         let loaded = work.loaded()?;
         let geometry = *volume.geometry();
-        self.check_limit(&loaded, &geometry)?;
+        self.check_limit(&loaded, volume)?;
         target.reserve(geometry.dims, model_dims(&geometry, loaded.config.preprocess.spacing_mm)?.iter().product())?;
         let mut fingerprint = [0; 64];
         if volume.has_voxels() {
@@ -276,8 +275,9 @@ impl Session {
             // SAFETY: as in `segment_into`.
             let labels = unsafe { &mut *(std::ptr::from_mut(labels.as_mut_slice()) as *mut [MaybeUninit<u8>]) };
             work.restore_labels(&geometry, region, labels)?;
+            let (_, engine) = work.engine.as_ref().ok_or_else(no_model)?;
             target.confidence.values.clear();
-            target.confidence.values.extend_from_slice(&work.winners.confidence[..work.grid.voxels.len()]);
+            target.confidence.values.extend_from_slice(engine.winners().confidence);
             for (to, from) in target.confidence.offsets.iter_mut().zip(work.map.offsets()) {
                 to.clear();
                 to.extend_from_slice(from);
@@ -308,7 +308,7 @@ impl Session {
     /// [`ErrorKind::NoModel`], [`ErrorKind::VolumeTooLarge`], [`ErrorKind::OutOfMemory`].
     pub fn reserve(&self, like: &Volume<'_>) -> Result<Segmentation> {
         let loaded = self.loaded()?;
-        self.check_limit(&loaded, like.geometry())?;
+        self.check_limit(&loaded, like)?;
         let model_voxels = model_dims(like.geometry(), loaded.config.preprocess.spacing_mm)?.iter().product();
         Segmentation::empty(like.geometry(), model_voxels, &loaded.config.labels, loaded.provenance())
     }
@@ -344,23 +344,23 @@ impl Session {
         let mut reporter = Reporter { fraction: &self.progress, progress: run.progress };
 
         reporter.tell(&control, 0.0, Stage::Prepare)?;
-        self.reserve_work(work, &loaded, geometry)?;
+        self.reserve_work(work, &loaded, volume)?;
         work.map.set(geometry, config.preprocess.spacing_mm)?;
         let grid = work.map.dims;
         work.windows.set(grid, config.window.size, config.window.stride, &work.map.model_region(&region))?;
-        let covered = work.windows.covered(grid);
-        let intensities = work.grid.fill(volume, &work.map, &config.preprocess, &covered, &work.pool)?;
-        work.winners.resize(grid.iter().product())?;
+        let Work { pool, engine, map, windows, .. } = &mut *work;
+        let (_, engine) = engine.as_mut().ok_or_else(no_model)?;
+        let (preprocess, covered) = (&config.preprocess, windows.covered(grid));
+        engine.fill(&Source { volume, map, preprocess, region: &covered, pool, control: &control })?;
         let prepared = Instant::now();
 
         reporter.tell(&control, PREPARED, Stage::Network)?;
-        let Work { pool, engine, windows, grid, winners, .. } = &mut *work;
-        let (_, engine) = engine.as_mut().ok_or_else(no_model)?;
-        let job = Job { grid, windows, all_windows: run.all_windows, pool, control: &control };
-        let report = engine.run(&job, winners, &mut |share| {
+        let job = Job { windows, all_windows: run.all_windows, pool, control: &control };
+        let report = engine.run(&job, &mut |share| {
             let told = reporter.tell(&control, PREPARED + share * (COMBINED - PREPARED), Stage::Network);
             if told.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
+        let intensities = engine.intensities();
         let computed = Instant::now();
 
         // From here on nothing is asked any more: what was cancelled now would be half a result.
@@ -408,35 +408,30 @@ impl Session {
         self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(no_model)
     }
 
-    fn check_limit(&self, loaded: &Loaded, geometry: &Geometry) -> Result<()> {
-        let needed = loaded.estimate(geometry)?.host_bytes;
+    fn check_limit(&self, loaded: &Loaded, volume: &Volume<'_>) -> Result<()> {
+        let needed = loaded.estimate(volume)?.host_bytes;
         match self.config.memory_limit {
             Some(limit) if needed > limit => Err(Error::new(
                 ErrorKind::VolumeTooLarge,
-                format!("a volume of {:?} voxels takes {needed} bytes, the session's limit is {limit}", geometry.dims),
+                format!("a volume of {:?} voxels takes {needed} bytes, the session's limit is {limit}", volume.geometry().dims),
             )),
             _ => Ok(()),
         }
     }
 
-    /// Takes the memory for a volume of this geometry, unless it is there.
-    fn reserve_work(&self, work: &mut Work, loaded: &Loaded, geometry: &Geometry) -> Result<()> {
-        self.check_limit(loaded, geometry)?;
-        let WindowLayout { grid, size, stride, count } = WindowLayout::of(&loaded.config, geometry)?;
-        let voxels = grid.iter().product();
-        work.map.reserve(geometry.dims, grid)?;
-        work.windows.reserve(grid, size, stride)?;
-        if work.grid.voxels.capacity() < voxels {
-            work.grid.voxels = Vec::new();
-            work.grid.voxels = try_vec(0.0, voxels, "the model grid")?;
-        }
-        work.winners.resize(voxels)?;
-        work.tallies.reserve(geometry.dims[2], loaded.values.len())?;
+    /// Takes the memory for a volume like this one, unless it is there.
+    fn reserve_work(&self, work: &mut Work, loaded: &Loaded, like: &Volume<'_>) -> Result<()> {
+        self.check_limit(loaded, like)?;
+        let (dims, window) = (like.geometry().dims, &loaded.config.window);
+        let size = loaded.size(like)?;
+        work.map.reserve(dims, size.grid)?;
+        work.windows.reserve(size.grid, window.size, window.stride)?;
+        work.tallies.reserve(dims[2], loaded.values.len())?;
         if loaded.counts_pieces() {
-            work.pieces.reserve(grid)?;
+            work.pieces.reserve(size.grid)?;
         }
         let (_, engine) = work.engine.as_mut().ok_or_else(no_model)?;
-        engine.prepare(grid, count)
+        engine.prepare(&size)
     }
 }
 
@@ -458,17 +453,18 @@ impl Work {
 
     /// Whether a structure is in more large pieces than the model says it has.
     fn is_fragmented(&mut self, config: &Config, region: &Region) -> bool {
-        let (grid, region) = (self.map.dims, self.map.model_region(region));
+        let Some((_, engine)) = &self.engine else { return false };
+        let (grid, region, winners) = (self.map.dims, self.map.model_region(region), engine.winners());
         config.labels.iter().enumerate().any(|(channel, label)| {
-            let count = |pieces: &mut Pieces| pieces.count_large(&self.winners.channels, grid, &region, channel as u8);
+            let count = |pieces: &mut Pieces| pieces.count_large(winners.channels, grid, &region, channel as u8);
             label.pieces.is_some_and(|most| count(&mut self.pieces).is_none_or(|pieces| pieces > most as usize))
         })
     }
 
     fn restore_labels(&mut self, geometry: &Geometry, examined: &Region, labels: &mut [MaybeUninit<u8>]) -> Result<()> {
-        let (loaded, _) = self.engine.as_ref().ok_or_else(no_model)?;
+        let (loaded, engine) = self.engine.as_ref().ok_or_else(no_model)?;
         let map = LabelMap { dims: geometry.dims, offsets: self.map.offsets(), examined, values: &loaded.values, labels };
-        restore(&self.winners, map, &mut self.tallies, &self.pool)
+        restore(engine.winners(), map, &mut self.tallies, &self.pool)
     }
 }
 

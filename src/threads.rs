@@ -14,7 +14,7 @@ use crate::float_state::FloatState;
 
 mod stack;
 
-pub(crate) use stack::with_enough_stack;
+pub(crate) use stack::{require_stack, with_enough_stack};
 
 /// Locks a mutex. What a panicking thread left behind is still good here: every user restores its data first.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

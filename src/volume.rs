@@ -294,6 +294,17 @@ impl<'a> Volume<'a> {
         !self.voxels.is_null()
     }
 
+    /// Refuses a volume that has a shape only.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NullArgument`].
+    pub fn require_voxels(&self) -> Result<()> {
+        if self.has_voxels() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::NullArgument, "the volume has no voxels: only a shape was given"))
+    }
+
     /// The address of voxel (0, 0, 0).
     pub fn as_ptr(&self) -> *const u8 {
         self.voxels

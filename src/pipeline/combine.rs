@@ -10,15 +10,32 @@ use crate::error::{Error, ErrorKind, Result, try_reserve, try_vec};
 
 /// The winning channel and its confidence for every voxel of the model grid, D, H, W. Voxels that no window covers
 /// keep what they held.
-#[derive(Clone, Debug, Default)]
-pub struct Winners {
+#[derive(Clone, Copy, Debug)]
+pub struct Winners<'a> {
     /// The channel with the largest sum, the lowest of equals.
-    pub channels: Vec<u8>,
+    pub channels: &'a [u8],
     /// The largest sum divided by the sum over channels, 0 to 1.
+    pub confidence: &'a [f32],
+}
+
+/// Memory for [`Winners`].
+#[derive(Clone, Debug, Default)]
+pub struct WinnersBuffer {
+    /// As [`Winners::channels`].
+    pub channels: Vec<u8>,
+    /// As [`Winners::confidence`].
     pub confidence: Vec<f32>,
 }
 
-impl Winners {
+impl WinnersBuffer {
+    /// Bytes per voxel.
+    pub const BYTES: usize = size_of::<u8>() + size_of::<f32>();
+
+    /// What it holds.
+    pub fn winners(&self) -> Winners<'_> {
+        Winners { channels: &self.channels, confidence: &self.confidence }
+    }
+
     /// Makes room for a grid of `count` voxels.
     ///
     /// # Errors
@@ -88,7 +105,7 @@ impl Combination {
 
     /// Adds the probabilities (\[D\]\[class\]\[H\]\[W\]) of the window that starts at `start`; what lies beyond the grid is cropped.
     /// Planes that no later window reaches become final first. Windows come in their order.
-    pub fn add(&mut self, start: [usize; 3], probabilities: &[f32], winners: &mut Winners) {
+    pub fn add(&mut self, start: [usize; 3], probabilities: &[f32], winners: &mut WinnersBuffer) {
         self.finish_below(start[0], winners);
         let [depth, height, width] = self.size;
         let grid = self.grid;
@@ -109,7 +126,7 @@ impl Combination {
     }
 
     /// Makes the planes below `depth` final.
-    fn finish_below(&mut self, depth: usize, winners: &mut Winners) {
+    fn finish_below(&mut self, depth: usize, winners: &mut WinnersBuffer) {
         while self.open < depth {
             self.finish_plane(self.open, winners);
             self.open += 1;
@@ -120,7 +137,7 @@ impl Combination {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidModel`] if a sum was not a number: the network's values outgrew f32.
-    pub fn finish(&mut self, winners: &mut Winners) -> Result<()> {
+    pub fn finish(&mut self, winners: &mut WinnersBuffer) -> Result<()> {
         self.finish_below(self.covered[0].end, winners);
         if self.invalid {
             let message = "the network's output is not a number: its values outgrow f32; these weights are unusable";
@@ -129,7 +146,7 @@ impl Combination {
         Ok(())
     }
 
-    fn finish_plane(&mut self, d: usize, winners: &mut Winners) {
+    fn finish_plane(&mut self, d: usize, winners: &mut WinnersBuffer) {
         let width = self.grid[2];
         let plane = self.grid[1] * width;
         let ring = self.plane_range(d, 0).start;
@@ -216,7 +233,7 @@ mod tests {
         for grid in [[11, 13, 9], [4, 6, 6], [3, 5, 20], [13, 2, 7]] {
             let mut windows = Windows::default();
             windows.set(grid, size, stride, &grid.map(|n| 0..n)).unwrap();
-            let (mut combination, mut winners) = (Combination::new(classes, size), Winners::default());
+            let (mut combination, mut winners) = (Combination::new(classes, size), WinnersBuffer::default());
             combination.reserve(grid[1] * grid[2]).unwrap();
             winners.resize(grid.iter().product()).unwrap();
             for _ in 0..2 {
@@ -233,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_sum_that_is_not_a_number_is_an_error_and_not_a_label() {
-        let (mut combination, mut winners) = (Combination::new(2, [1, 1, 2]), Winners::default());
+        let (mut combination, mut winners) = (Combination::new(2, [1, 1, 2]), WinnersBuffer::default());
         combination.reserve(2).unwrap();
         winners.resize(2).unwrap();
         combination.begin([1, 1, 2], [0..1, 0..1, 0..2]);
@@ -246,7 +263,7 @@ mod tests {
 
     #[test]
     fn the_lowest_channel_wins_a_tie() {
-        let (mut combination, mut winners) = (Combination::new(3, [1, 1, 1]), Winners::default());
+        let (mut combination, mut winners) = (Combination::new(3, [1, 1, 1]), WinnersBuffer::default());
         combination.reserve(1).unwrap();
         winners.resize(1).unwrap();
         combination.begin([1; 3], [0..1, 0..1, 0..1]);

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result, try_reserve};
 use crate::geometry::{Geometry, Orientation};
 use crate::model::Preprocess;
 use crate::threads::{Pool, lock};
-use crate::volume::{Volume, Voxel, with_voxel_type};
+use crate::volume::{Rescale, Volume, Voxel, with_voxel_type};
 
 /// The model grid's length along an axis of `n` voxels of spacing `s` (mm), resampled to `t` (mm): method.md 1.3.
 pub fn resampled_length(n: usize, s: f64, t: f64) -> usize {
@@ -109,6 +109,22 @@ impl GridMap {
         &self.offsets
     }
 
+    /// The array axis that serves a model axis (0: D), and for each model index the input's index along it.
+    pub fn input(&self, model_axis: usize) -> (usize, &[u32]) {
+        (self.axes[model_axis], &self.input[model_axis])
+    }
+
+    /// The input's voxels (i, j, k) between the first and the last that the model grid's voxels of `region` (D, H, W) take.
+    pub fn input_region(&self, region: &Region) -> Region {
+        let mut input = [0..1, 0..1, 0..1];
+        for (model, range) in region.iter().enumerate() {
+            // Indices rise or fall along the whole axis.
+            let ends = [range.start, range.end.saturating_sub(1)].map(|o| self.input[model].get(o).map_or(0, |&index| index as usize));
+            input[self.axes[model]] = ends[0].min(ends[1])..ends[0].max(ends[1]) + 1;
+        }
+        input
+    }
+
     /// The model grid's voxels (D, H, W) that the input's voxels of `region` (i, j, k) take on the way back.
     pub fn model_region(&self, region: &Region) -> Region {
         let steps = [self.dims[1] * self.dims[2], self.dims[2], 1];
@@ -143,18 +159,39 @@ pub struct Intensities {
     pub max: f32,
 }
 
-/// Hounsfield units to the network's input.
-#[derive(Clone, Copy)]
-struct Whitening {
-    slope: f64,
-    intercept: f64,
-    low: f64,
-    high: f64,
-    mean: f32,
-    std: f32,
+impl Intensities {
+    /// Of no voxel at all.
+    pub const NONE: Intensities = Intensities { saturated: 0, min: f32::INFINITY, max: f32::NEG_INFINITY };
+}
+
+/// Stored numbers to the network's input: rescale, clip, whiten.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whitening {
+    pub slope: f64,
+    pub intercept: f64,
+    pub low: f64,
+    pub high: f64,
+    pub mean: f32,
+    pub std: f32,
 }
 
 impl Whitening {
+    pub fn new(rescale: Rescale, preprocess: &Preprocess) -> Self {
+        Whitening {
+            slope: rescale.slope,
+            intercept: rescale.intercept,
+            low: preprocess.clip_hu[0],
+            high: preprocess.clip_hu[1],
+            mean: preprocess.mean as f32,
+            std: preprocess.std as f32,
+        }
+    }
+
+    /// What stands beyond the volume's end: the whitened lower clip.
+    pub fn outside(&self) -> f32 {
+        self.whiten(self.low as f32)
+    }
+
     /// Clipped Hounsfield units; NaN becomes the lower clip.
     fn hounsfield(&self, raw: f64) -> f32 {
         let hu = raw * self.slope + self.intercept;
@@ -179,22 +216,13 @@ impl Grid {
         region: &Region,
         pool: &Pool,
     ) -> Result<Intensities> {
-        if !volume.has_voxels() {
-            return Err(Error::new(ErrorKind::NullArgument, "the volume has no voxels: only a shape was given"));
-        }
-        let whitening = Whitening {
-            slope: volume.rescale().slope,
-            intercept: volume.rescale().intercept,
-            low: preprocess.clip_hu[0],
-            high: preprocess.clip_hu[1],
-            mean: preprocess.mean as f32,
-            std: preprocess.std as f32,
-        };
+        volume.require_voxels()?;
+        let whitening = Whitening::new(volume.rescale(), preprocess);
         let count = map.dims.iter().product();
         try_reserve(&mut self.voxels, count, "the model grid")?;
         self.voxels.resize(count, 0.0);
         self.dims = map.dims;
-        self.outside = whitening.whiten(whitening.low as f32);
+        self.outside = whitening.outside();
         with_voxel_type!(volume.voxel_type(), T => self.fill_typed::<T>(volume, map, whitening, region, pool))
     }
 
@@ -244,7 +272,6 @@ mod tests {
     use super::*;
     use crate::geometry::{Affine, World};
     use crate::model::Config;
-    use crate::volume::Rescale;
 
     fn filled(volume: &Volume<'_>) -> (Grid, GridMap, Intensities) {
         let preprocess = Config::spinect(&[2, 4]).preprocess;

@@ -100,7 +100,7 @@ pub struct LabelMap<'a> {
 ///
 /// # Errors
 /// [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory) if `tallies` has no room for as many slices.
-pub fn restore(winners: &Winners, map: LabelMap<'_>, tallies: &mut Tallies, pool: &Pool) -> Result<()> {
+pub fn restore(winners: Winners<'_>, map: LabelMap<'_>, tallies: &mut Tallies, pool: &Pool) -> Result<()> {
     let LabelMap { dims: [columns, rows, slices], offsets, examined, values, labels } = map;
     let classes = values.len();
     tallies.reserve(slices, classes)?;
@@ -150,13 +150,13 @@ mod tests {
 
     #[test]
     fn voxels_take_their_models_winner_and_unexamined_ones_the_background() {
-        let winners = Winners { channels: vec![0, 1, 2, 1], confidence: vec![0.5, 0.25, 1.0, 0.75] };
+        let winners = Winners { channels: &[0, 1, 2, 1], confidence: &[0.5, 0.25, 1.0, 0.75] };
         // Two voxels along i per model voxel; i runs against the model axis.
         let offsets = [vec![3, 3, 2, 2, 1, 1, 0, 0], vec![0], vec![0]];
         let mut labels = [MaybeUninit::new(9u8); 8];
         let mut tallies = Tallies::default();
         let map = LabelMap { dims: [8, 1, 1], offsets: &offsets, examined: &[1..7, 0..1, 0..1], values: &[7, 1, 4], labels: &mut labels };
-        restore(&winners, map, &mut tallies, &Pool::new(2, None).unwrap()).unwrap();
+        restore(winners, map, &mut tallies, &Pool::new(2, None).unwrap()).unwrap();
         // SAFETY: every element was initialized.
         assert_eq!(labels.map(|label| unsafe { label.assume_init() }), [7, 1, 4, 4, 1, 1, 7, 7]);
         let bone = tallies.of(1);

@@ -64,6 +64,11 @@ impl Windows {
         self.size
     }
 
+    /// Where windows start along D, H, W, ascending. Every combination is a window.
+    pub fn starts(&self) -> &[Vec<usize>; 3] {
+        &self.starts
+    }
+
     /// The first voxel (D, H, W) of window `index`, 0 to [`len`](Self::len) − 1: ordered D, then H, then W.
     pub fn start(&self, index: usize) -> [usize; 3] {
         let [d, h, w] = &self.starts;

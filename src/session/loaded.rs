@@ -1,14 +1,14 @@
 //! What is known of the loaded model without holding its engine: for calls that come at any time.
 
-use crate::engine::{Device, Memory, Precision};
+use crate::engine::{Device, Memory, Precision, Size};
 use crate::error::Result;
-use crate::geometry::Geometry;
 use crate::model::{Config, Model};
 use crate::pipeline::grid::{GridMap, model_dims};
 use crate::pipeline::pieces::Pieces;
 use crate::pipeline::restore::Tallies;
 use crate::pipeline::window::Windows;
 use crate::segmentation::{Provenance, Warnings};
+use crate::volume::Volume;
 
 /// What a session knows about its model.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +49,7 @@ pub struct MemoryEstimate {
 pub(super) struct Loaded {
     pub config: Config,
     pub info: ModelInfo,
-    pub memory: Memory,
+    pub memory: Box<dyn Memory>,
     pub clinical: bool,
     /// The label map's value of each channel.
     pub values: Vec<u8>,
@@ -57,7 +57,7 @@ pub(super) struct Loaded {
 
 impl Loaded {
     /// What is known of a model whose engine takes this memory.
-    pub fn new(model: &Model, memory: Memory, device: Device, precision: Precision) -> Self {
+    pub fn new(model: &Model, memory: Box<dyn Memory>, device: Device, precision: Precision) -> Self {
         let config = model.config().clone();
         let info = ModelInfo {
             name: config.name.clone(),
@@ -75,20 +75,31 @@ impl Loaded {
         Loaded { clinical: model.is_declared_clinical(), config, info, memory, values }
     }
 
-    /// The most that segmenting a volume of this geometry takes.
+    /// How large a volume is, on its own grid and on the model's.
     ///
     /// # Errors
     /// [`ErrorKind::VolumeTooLarge`](crate::ErrorKind::VolumeTooLarge) for a model grid that cannot be addressed.
-    pub fn estimate(&self, geometry: &Geometry) -> Result<MemoryEstimate> {
-        let WindowLayout { grid, count, .. } = WindowLayout::of(&self.config, geometry)?;
-        let (input, model) = (geometry.voxel_count() as u64, grid.iter().product::<usize>() as u64);
-        let tables = GridMap::bytes(geometry.dims, grid) as u64 * 4;
-        // The grid, the winning channel and its confidence; in the result, label and confidence.
-        let buffers = model * (4 + 1 + 4) + input + model * 4;
+    pub fn size(&self, volume: &Volume<'_>) -> Result<Size> {
+        let grid = model_dims(volume.geometry(), self.config.preprocess.spacing_mm)?;
+        let window = &self.config.window;
+        let starts = std::array::from_fn(|axis| Windows::count_along(grid[axis], window.size[axis], window.stride[axis]));
+        Ok(Size { input: volume.geometry().dims, voxel_bytes: volume.voxel_type().size(), grid, starts })
+    }
+
+    /// The most that segmenting a volume like this one takes.
+    ///
+    /// # Errors
+    /// Those of [`size`](Self::size).
+    pub fn estimate(&self, volume: &Volume<'_>) -> Result<MemoryEstimate> {
+        let (geometry, size) = (volume.geometry(), self.size(volume)?);
+        let (input, model) = (geometry.voxel_count() as u64, size.voxels() as u64);
+        let tables = GridMap::bytes(geometry.dims, size.grid) as u64 * 4;
+        // In the result, label and confidence.
+        let result = input + model * 4;
         let tallies = Tallies::bytes(geometry.dims[2], self.values.len()) as u64;
-        let pieces = if self.counts_pieces() { Pieces::bytes(grid) as u64 } else { 0 };
-        let host_bytes = self.memory.host_bytes(grid, count).saturating_add(buffers + tables + tallies + pieces);
-        Ok(MemoryEstimate { host_bytes, device_bytes: 0 })
+        let pieces = if self.counts_pieces() { Pieces::bytes(size.grid) as u64 } else { 0 };
+        let host_bytes = self.memory.host_bytes(&size).saturating_add(result + tables + tallies + pieces);
+        Ok(MemoryEstimate { host_bytes, device_bytes: self.memory.device_bytes(&size) })
     }
 
     /// Whether the model says of a label in how many pieces it is.
@@ -106,26 +117,5 @@ impl Loaded {
             model_sha256: self.info.sha256.clone(),
             input_sha256: String::with_capacity(64),
         }
-    }
-}
-
-/// The windows of a volume before any list of them is made.
-pub(super) struct WindowLayout {
-    pub grid: [usize; 3],
-    pub size: [usize; 3],
-    pub stride: [usize; 3],
-    pub count: usize,
-}
-
-impl WindowLayout {
-    /// The windows of a volume of this geometry.
-    ///
-    /// # Errors
-    /// [`ErrorKind::VolumeTooLarge`](crate::ErrorKind::VolumeTooLarge) for a model grid that cannot be addressed.
-    pub fn of(config: &Config, geometry: &Geometry) -> Result<Self> {
-        let grid = model_dims(geometry, config.preprocess.spacing_mm)?;
-        let (size, stride) = (config.window.size, config.window.stride);
-        let count = (0..3).map(|axis| Windows::count_along(grid[axis], size[axis], stride[axis])).product();
-        Ok(WindowLayout { grid, size, stride, count })
     }
 }

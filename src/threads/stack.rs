@@ -1,5 +1,7 @@
 //! Room on the stack: parsing and compressing take more of it than a host's smallest thread has.
 
+use std::cell::Cell;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::float_state::FloatState;
 use crate::threads::BlockedSignals;
@@ -39,6 +41,18 @@ pub(crate) fn with_enough_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send
     })
 }
 
+/// Refuses to go on on a stack without room enough: for work that must stay on the calling thread, because it calls the host
+/// back.
+///
+/// # Errors
+/// [`ErrorKind::Thread`].
+pub(crate) fn require_stack() -> Result<()> {
+    if room().is_none_or(|bytes| bytes >= ENOUGH) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Thread, format!("too little stack for a GPU's driver: call this on a thread with {ENOUGH} bytes or more")))
+}
+
 /// Bytes left on the calling thread's stack, at least. `None` where that cannot be known: on another system, or on a
 /// stack that the system did not make.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -48,6 +62,20 @@ fn room() -> Option<usize> {
         // The main thread's stack grows up to its limit, by default 8 MiB. Asking for its place reads a file.
         return Some(ENOUGH);
     }
+    thread_local! {
+        /// Where the thread's stack begins and how long it is, once known: asking takes memory.
+        static EXTENT: Cell<Option<(usize, usize)>> = const { Cell::new(None) };
+    }
+    let extent = EXTENT.get().or_else(extent);
+    EXTENT.set(extent);
+    let (lowest, size) = extent?;
+    let here = (&raw const lowest).addr();
+    here.checked_sub(lowest).filter(|&room| room <= size)
+}
+
+/// The lowest address and the length of the calling thread's stack.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn extent() -> Option<(usize, usize)> {
     let (mut lowest, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: the attributes are plain data, initialized by the first call before they are read, and destroyed after it
     // alone.
@@ -60,8 +88,7 @@ fn room() -> Option<usize> {
         libc::pthread_attr_destroy(&mut attributes);
         known
     };
-    let here = (&raw const lowest).addr();
-    here.checked_sub(lowest.addr()).filter(|&room| known && room <= size)
+    known.then(|| (lowest.addr(), size))
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
@@ -96,5 +123,13 @@ mod tests {
             assert_eq!(panic.downcast_ref(), Some(&"a test's panic"));
         });
         thread.unwrap().join().unwrap();
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    fn little_stack_is_refused_where_no_other_thread_may_help() {
+        let refused =
+            |stack: usize| std::thread::Builder::new().stack_size(stack).spawn(|| require_stack().is_err()).unwrap().join().unwrap();
+        assert_eq!([refused(64 << 10), refused(1 << 20)], [true, false]);
     }
 }

@@ -4,14 +4,14 @@ use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 
 use super::dataset::Dataset;
-use crate::engine::cpu::CpuEngine;
 use crate::engine::cpu::kernels::Kernels;
+use crate::engine::cpu::sweep::Sweep;
 use crate::engine::plan::Plan;
-use crate::engine::{Control, Engine, Job};
+use crate::engine::{Control, Job};
 use crate::error::Result;
 use crate::metrics::{Overlaps, mean};
 use crate::model::Model;
-use crate::pipeline::combine::Winners;
+use crate::pipeline::combine::WinnersBuffer;
 use crate::pipeline::window::Windows;
 use crate::session::Cancel;
 use crate::threads::Pool;
@@ -31,17 +31,17 @@ pub struct Validation {
 /// Those of [`Dataset::case`] and of the engine; [`Cancelled`](crate::ErrorKind::Cancelled) once `cancel` is set.
 pub fn validate(model: &Model, dataset: &Dataset, cases: &[usize], threads: usize, cancel: Option<&Cancel>) -> Result<Validation> {
     let config = model.config();
-    let mut engine = CpuEngine::new(Plan::new(model, CpuEngine::GROUPING)?, threads, Kernels::best())?;
+    let mut sweep = Sweep::new(Plan::new(model, Sweep::GROUPING)?, threads, Kernels::best())?;
     let pool = Pool::new(threads, None)?;
-    let (mut windows, mut winners) = (Windows::default(), Winners::default());
+    let (mut windows, mut winners) = (Windows::default(), WinnersBuffer::default());
     let control = Control { cancels: [cancel.map(Cancel::flag), None], deadline: None, stopped: AtomicBool::new(false) };
     let mut of_cases = Vec::new();
     for &case in cases {
         let (grid, truth) = dataset.case(case)?.to_model_grid(&config.preprocess)?;
         windows.set(grid.dims, config.window.size, config.window.stride, &grid.dims.map(|n| 0..n))?;
         winners.resize(truth.len())?;
-        let job = Job { grid: &grid, windows: &windows, all_windows: false, pool: &pool, control: &control };
-        engine.run(&job, &mut winners, &mut |_| ControlFlow::Continue(()))?;
+        let job = Job { windows: &windows, all_windows: false, pool: &pool, control: &control };
+        sweep.run(&grid, &job, &mut winners, &mut |_| ControlFlow::Continue(()))?;
         of_cases.push(Overlaps::between(&truth, &winners.channels[..truth.len()])?);
     }
     let dice = |class: usize| mean(of_cases.iter().map(|overlaps| overlaps.of(class as u8).dice()));

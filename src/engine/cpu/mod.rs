@@ -1,5 +1,4 @@
-//! The CPU engine: groups of windows in parallel, each through the network in one worker's arena, added up in their order.
-//! The last windows, if they are fewer than the threads, are each shared by all threads.
+//! The CPU engine: the model grid, every window of it through the network, and the winners.
 
 #[cfg(test)]
 mod accuracy;
@@ -9,240 +8,115 @@ pub mod identical;
 pub mod kernels;
 pub mod method;
 pub mod network;
+pub mod sweep;
 #[cfg(feature = "trainer")]
 pub mod training;
 pub mod turns;
 
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
-
-use crossbeam::utils::CachePadded;
-
-use self::executor::{Executor, Scratch};
-use self::identical::{Action, Actions, KEPT};
+use self::identical::Actions;
 use self::kernels::Kernels;
-use self::network::{Network, Workspace};
-use self::turns::{Ready, Turns};
+use self::sweep::Sweep;
 use super::plan::{Grouping, Plan};
-use super::{Control, Engine, Job, Memory, Observer, Report};
-use crate::error::{Error, Result, try_reserve, try_vec};
-use crate::pipeline::combine::{Combination, Winners};
-use crate::pipeline::window::Windows;
-use crate::threads::{Pool, lock};
+use super::{Engine, Job, Memory, Observer, Report, Size, Source};
+use crate::error::{Result, try_vec};
+use crate::pipeline::combine::{Combination, Winners, WinnersBuffer};
+use crate::pipeline::grid::{Grid, Intensities};
 
-/// Windows that a thread takes together, so that the weights of the deep levels, some 330 MB for the paper's network, are
-/// read from memory once for all of them.
-const GROUP: usize = 4;
-/// Slots for results per thread: a group being computed, a group waiting for its turn.
-const SLOTS_PER_THREAD: usize = 2 * GROUP;
-
-/// Bytes that no buffer accounts for: code and tables that are paged in, strings and lists.
-const OVERHEAD: usize = 4 << 20;
-/// The same per thread: its stack as far as it is used, the allocator's rounding.
-const OVERHEAD_PER_THREAD: usize = 512 << 10;
-
-/// One model on the CPU, with all memory that does not depend on the volume.
+/// One model on the CPU.
 #[derive(Debug)]
 pub struct CpuEngine {
-    shared: Shared,
-    sums: Sums,
-}
-
-/// What every thread of a run works with.
-#[derive(Debug)]
-struct Shared {
-    network: Network,
-    kernels: &'static Kernels,
-    /// One per thread, each on cache lines of its own.
-    workspaces: Vec<CachePadded<Mutex<Workspace>>>,
-    /// One per thread.
-    scratch: Vec<Scratch>,
-    /// Probabilities of windows that are computed or wait for their turn.
-    slots: Vec<CachePadded<Mutex<Vec<f32>>>>,
-    turns: Turns,
-    actions: Actions,
-}
-
-/// What one thread at a time writes to.
-#[derive(Debug)]
-struct Sums {
-    combination: Combination,
-    /// Probabilities of windows that others are identical to.
-    kept: Vec<Vec<f32>>,
-}
-
-/// What the thread whose turn it is adds to.
-struct Adding<'a> {
-    sums: &'a mut Sums,
-    winners: &'a mut Winners,
-    /// Windows that have been added.
-    added: usize,
-    /// Seconds spent on adding.
-    seconds: f64,
-}
-
-/// Stops the other threads when one unwinds.
-struct StopOnPanic<'a>(&'a Control<'a>);
-
-impl Drop for StopOnPanic<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.stop();
-        }
-    }
+    grid: Grid,
+    intensities: Intensities,
+    sweep: Sweep,
+    winners: WinnersBuffer,
 }
 
 impl CpuEngine {
-    /// How windows are taken together: at levels of 8×16×16 voxels and below.
-    pub const GROUPING: Grouping = Grouping { windows: GROUP, voxels: 2048 };
+    /// How windows are taken together.
+    pub const GROUPING: Grouping = Sweep::GROUPING;
 
     /// Takes the memory for a plan on this many threads and packs its weights for these kernels.
     ///
     /// # Errors
-    /// [`InvalidModel`](crate::ErrorKind::InvalidModel) if the plan contradicts its weights;
-    /// [`OutOfMemory`](crate::ErrorKind::OutOfMemory).
+    /// Those of [`Sweep::new`].
     pub fn new(plan: Plan, threads: usize, kernels: &'static Kernels) -> Result<Self> {
-        let network = Network::new(plan)?;
-        let (mut workspaces, mut scratch, mut slots, mut kept) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        try_reserve(&mut workspaces, threads, "the workers' memory")?;
-        try_reserve(&mut scratch, threads, "the workers' memory")?;
-        for _ in 0..threads {
-            workspaces.push(CachePadded::new(Mutex::new(Workspace::new(&network)?)));
-            scratch.push(network.scratch()?);
-        }
-        let count = threads * SLOTS_PER_THREAD;
-        try_reserve(&mut slots, count, "the windows' probabilities")?;
-        for _ in 0..count {
-            let slot = try_vec(0.0, network.probability_count(), "the windows' probabilities")?;
-            slots.push(CachePadded::new(Mutex::new(slot)));
-        }
-        for _ in 0..KEPT {
-            kept.push(try_vec(0.0, network.probability_count(), "the windows' probabilities")?);
-        }
-        let combination = Combination::new(network.classes, network.window);
-        let turns = Turns::new(count)?;
-        let shared = Shared { network, kernels, workspaces, scratch, slots, turns, actions: Actions::default() };
-        Ok(CpuEngine { shared, sums: Sums { combination, kept } })
+        let sweep = Sweep::new(plan, threads, kernels)?;
+        Ok(CpuEngine { grid: Grid::default(), intensities: Intensities::NONE, sweep, winners: WinnersBuffer::default() })
     }
 
     /// The memory that [`new`](Self::new) and [`prepare`](Engine::prepare) take.
-    pub fn memory(plan: &Plan, threads: usize) -> Memory {
-        let probabilities = plan.classes * plan.window.iter().product::<usize>() * size_of::<f32>();
-        let worker = Workspace::bytes(plan) + SLOTS_PER_THREAD * probabilities + OVERHEAD_PER_THREAD;
-        let weights = Network::weight_bytes(plan);
-        let folded = plan.layers.iter().map(|layer| (layer.weight.len() + layer.bias.len()) * size_of::<f32>()).sum::<usize>();
-        Memory {
-            // The file and its tensors, the tensors and the plan, the plan and the packed weights: two at a time.
-            loading: (folded + weights.max(folded) + OVERHEAD) as u64,
-            fixed: (weights + threads * worker + KEPT * probabilities + OVERHEAD) as u64,
+    pub fn memory(plan: &Plan, threads: usize) -> CpuMemory {
+        CpuMemory {
+            loading: Sweep::loading_bytes(plan) as u64,
+            fixed: Sweep::fixed_bytes(plan, threads) as u64,
+            per_voxel: (size_of::<f32>() + WinnersBuffer::BYTES) as u64,
             per_plane_voxel: Combination::bytes_per_plane_voxel(plan.classes, plan.window) as u64,
             per_window: Actions::BYTES as u64,
         }
     }
 }
 
-impl Shared {
-    /// One thread's share of a run: windows until all below `end` are given out. With a `team`, its threads share each.
-    fn work(
-        &self,
-        thread: usize,
-        end: usize,
-        team: Option<&Pool>,
-        job: &Job<'_>,
-        adding: &Mutex<Adding<'_>>,
-        mut observer: Option<Observer<'_>>,
-    ) -> Result<()> {
-        let Job { grid, windows, control, .. } = *job;
-        let count = windows.len();
-        let check = || control.check();
-        let scratch = if team.is_some() { &self.scratch[..] } else { &self.scratch[thread..=thread] };
-        let executor = Executor { kernels: self.kernels, pool: team, scratch, check: &check, observe: None };
-        let mut workspace = lock(&self.workspaces[thread]);
-        let threads = if team.is_some() { 1 } else { job.pool.threads() };
-        let mut group = [(0, 0); GROUP];
-        loop {
-            let taken = self.turns.take(end, threads, &self.actions, &mut group[..self.network.group], &check)?;
-            if taken == 0 {
-                return Ok(());
-            }
-            let starts = group.map(|(window, _)| windows.start(window));
-            self.network.encode(&executor, grid, &starts[..taken], &mut workspace)?;
-            for (index, &(window, slot)) in group[..taken].iter().enumerate() {
-                self.network.decode(&executor, index, &mut workspace, &mut lock(&self.slots[slot]))?;
-                self.turns.deliver(window, slot, count, &self.actions, &mut |window, ready| {
-                    lock(adding).add(window, ready, self, windows);
-                });
-                if let Some(observe) = &mut observer {
-                    let added = lock(adding).added;
-                    if observe(added as f64 / count as f64).is_break() {
-                        // The deadline may be why.
-                        return Err(control.check().err().unwrap_or_else(Control::cancelled));
-                    }
-                }
-            }
-        }
-    }
+/// Host memory of the CPU engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuMemory {
+    /// Bytes while a model is loaded, before any of the others are taken.
+    loading: u64,
+    /// Bytes that do not depend on the volume: weights, arenas.
+    fixed: u64,
+    /// Bytes per voxel of the grid: the grid itself, the winners.
+    per_voxel: u64,
+    /// Bytes per voxel of a plane (H, W) of the grid.
+    per_plane_voxel: u64,
+    /// Bytes per window.
+    per_window: u64,
 }
 
-impl Adding<'_> {
-    /// Adds a window's probabilities, and keeps them if other windows are identical.
-    fn add(&mut self, window: usize, ready: Ready, shared: &Shared, windows: &Windows) {
-        let started = Instant::now();
-        let Adding { sums: Sums { combination, kept }, winners, added, seconds } = self;
-        match ready {
-            Ready::Kept(place) => combination.add(windows.start(window), &kept[place], winners),
-            Ready::Slot(slot) => {
-                let probabilities = lock(&shared.slots[slot]);
-                combination.add(windows.start(window), &probabilities, winners);
-                if let Action::ComputeAndKeep(place) = shared.actions.of(window) {
-                    kept[place].copy_from_slice(&probabilities);
-                }
-            }
-        }
-        *added += 1;
-        *seconds += started.elapsed().as_secs_f64();
+impl Memory for CpuMemory {
+    fn host_bytes(&self, size: &Size) -> u64 {
+        let [_, height, width] = size.grid.map(|n| n as u64);
+        let grid = self.per_voxel.saturating_mul(size.voxels() as u64);
+        let sums = self.per_plane_voxel.saturating_mul(height.saturating_mul(width));
+        let windows = self.per_window.saturating_mul(size.windows() as u64);
+        let running = self.fixed.saturating_add(sums).saturating_add(windows);
+        running.max(self.loading).saturating_add(grid)
+    }
+
+    fn loading_bytes(&self) -> u64 {
+        self.fixed.max(self.loading)
+    }
+
+    fn device_bytes(&self, _: &Size) -> u64 {
+        0
     }
 }
 
 impl Engine for CpuEngine {
-    fn prepare(&mut self, grid: [usize; 3], windows: usize) -> Result<()> {
-        self.sums.combination.reserve(grid[1] * grid[2])?;
-        self.shared.actions.reserve(windows)
+    fn prepare(&mut self, size: &Size) -> Result<()> {
+        let voxels = size.voxels();
+        if self.grid.voxels.capacity() < voxels {
+            self.grid.voxels = Vec::new();
+            self.grid.voxels = try_vec(0.0, voxels, "the model grid")?;
+        }
+        self.winners.resize(voxels)?;
+        self.sweep.reserve(size.grid, size.windows())
     }
 
-    fn run(&mut self, job: &Job<'_>, winners: &mut Winners, observer: Observer<'_>) -> Result<Report> {
-        let started = Instant::now();
-        let Job { grid, windows, pool, control, .. } = *job;
-        self.prepare(grid.dims, windows.len())?;
-        self.shared.actions.find(grid, windows, job.all_windows, pool)?;
-        self.shared.turns.begin();
-        self.sums.combination.begin(grid.dims, windows.covered(grid.dims));
-        let CpuEngine { shared, sums } = self;
-        let shared = &*shared;
-        let adding = Mutex::new(Adding { sums, winners, added: 0, seconds: 0.0 });
-        let failure = Mutex::new(None::<Error>);
-        // A window per thread as long as that keeps every thread busy; then all threads on one window.
-        let computed = shared.actions.computed();
-        let tail = if pool.threads() > 1 { shared.actions.tail(computed % pool.threads()) } else { windows.len() };
-        let work = |thread: usize, observer: Option<Observer<'_>>| {
-            let _guard = StopOnPanic(control);
-            if let Err(error) = shared.work(thread, tail, None, job, &adding, observer) {
-                // The first failure is the cause; the others stop because of it.
-                lock(&failure).get_or_insert(error);
-                control.stop();
-            }
-        };
-        let finished = pool
-            .run_beside(&|thread| work(thread, None), || work(0, Some(&mut *observer)))
-            .and_then(|()| lock(&failure).take().map_or(Ok(()), Err))
-            .and_then(|()| shared.work(0, windows.len(), Some(pool), job, &adding, Some(observer)));
-        let Adding { sums, winners, mut seconds, .. } = adding.into_inner().unwrap_or_else(PoisonError::into_inner);
-        finished?;
-        let finishing = Instant::now();
-        sums.combination.finish(winners)?;
-        // Finishing holds every thread up.
-        seconds += finishing.elapsed().as_secs_f64() * pool.threads() as f64;
-        let busy = started.elapsed().as_secs_f64() * pool.threads() as f64;
-        Ok(Report { windows_computed: computed, combine_share: (seconds / busy.max(f64::MIN_POSITIVE)).min(1.0) })
+    fn fill(&mut self, source: &Source<'_>) -> Result<()> {
+        let Source { volume, map, preprocess, region, pool, .. } = *source;
+        self.intensities = self.grid.fill(volume, map, preprocess, region, pool)?;
+        Ok(())
+    }
+
+    fn run(&mut self, job: &Job<'_>, observer: Observer<'_>) -> Result<Report> {
+        self.winners.resize(self.grid.voxels.len())?;
+        self.sweep.run(&self.grid, job, &mut self.winners, observer)
+    }
+
+    fn winners(&self) -> Winners<'_> {
+        self.winners.winners()
+    }
+
+    fn intensities(&self) -> Intensities {
+        self.intensities
     }
 }

@@ -1,0 +1,121 @@
+//! A GPU that works, and the memory that a network takes on it.
+
+use std::ffi::CStr;
+
+use super::library::Library;
+use super::network::Network;
+use super::table;
+use crate::engine::{Memory, Precision, Size};
+use crate::error::{Error, ErrorKind, Result};
+use crate::threads::{BlockedSignals, with_enough_stack};
+
+/// A GPU that has been seen to work.
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    /// The library of its engine.
+    pub(super) library: &'static Library,
+    /// Which of several.
+    pub(super) index: i32,
+    /// The precision in which it has been seen to work.
+    pub precision: Precision,
+    /// Bytes of its memory.
+    pub memory: u64,
+    /// What its maker calls it.
+    pub name: String,
+}
+
+impl Gpu {
+    /// Opens the library of the CUDA engine and does a little work on a GPU.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] for bf16; [`ErrorKind::DeviceUnavailable`], with the reason, where there is no library, no
+    /// driver, no such GPU, or none that can do it; what the GPU itself says.
+    pub fn probe(index: i32, precision: Precision) -> Result<Gpu> {
+        if precision == Precision::Bf16 {
+            let message = "no bf16 on a GPU: f16 is as fast there and eight times as exact; ask for precision F16 or F32";
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        with_enough_stack(move || {
+            // Threads that the driver starts are no concern of the host's signals.
+            let _signals = BlockedSignals::new();
+            let library = Library::open()?;
+            let mut gpu = table::Gpu { memory: 0, name: [0; 128] };
+            library.call("no CUDA device", |table, message| {
+                // SAFETY: room for the answer and for a message.
+                unsafe { (table.probe)(index, precision as i32, &mut gpu, message) }
+            })?;
+            let name = gpu.name.map(|letter| letter as u8);
+            let name = CStr::from_bytes_until_nul(&name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            Ok(Gpu { library, index, precision, memory: gpu.memory, name })
+        })
+    }
+}
+
+/// Memory of the CUDA engine for one network.
+#[derive(Clone, Debug)]
+pub struct CudaMemory {
+    gpu: Gpu,
+    network: Network,
+    /// Bytes of the folded weights.
+    folded: u64,
+}
+
+/// Bytes that no buffer accounts for, as on the CPU: tables, strings and lists. What the driver takes for itself is its own.
+const OVERHEAD: u64 = 4 << 20;
+/// The most bytes of a voxel.
+const WIDEST: usize = 8;
+
+impl CudaMemory {
+    /// The memory for a network whose weights take so many bytes.
+    pub fn new(gpu: Gpu, network: Network, folded: u64) -> Self {
+        CudaMemory { gpu, network, folded }
+    }
+
+    /// A size in the library's words. Half of the GPU's memory is enough for more windows together than make it faster.
+    pub(super) fn size(&self, size: &Size) -> table::Size {
+        let [i, j, k] = size.input;
+        // A volume of wider voxels comes in parts, of which the smallest is a plane.
+        let plane = (i * j).max(j * k).max(i * k).saturating_mul(WIDEST);
+        table::Size {
+            input_bytes: (i * j * k).saturating_mul(size.voxel_bytes).max(plane) as u64,
+            voxels: size.voxels() as u64,
+            indices: size.grid.iter().sum::<usize>() as u64,
+            starts: size.starts.iter().sum::<usize>() as u64,
+            windows: size.windows() as u64,
+            limit: self.gpu.memory / 2,
+        }
+    }
+
+    /// Bytes for a size: pinned on the host, and on the device.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub(super) fn estimate(&self, size: &table::Size) -> Result<(u64, u64)> {
+        let (mut host, mut device) = (0, 0);
+        let model = self.network.model();
+        self.gpu.library.call("memory on the GPU", |table, message| {
+            // SAFETY: the network's lists live as long as `self`; room for two numbers and a message.
+            unsafe { (table.estimate)(&model, size, &mut host, &mut device, message) }
+        })?;
+        Ok((host, device))
+    }
+}
+
+impl Memory for CudaMemory {
+    fn host_bytes(&self, size: &Size) -> u64 {
+        let size = self.size(size);
+        let pinned = self.estimate(&size).map_or(u64::MAX, |(host, _)| host);
+        // The places of voxels and the starts of windows before they are pinned.
+        let lists = size.indices * size_of::<u64>() as u64 + size.starts * size_of::<i32>() as u64;
+        pinned.saturating_add(lists + OVERHEAD).max(self.loading_bytes())
+    }
+
+    fn loading_bytes(&self) -> u64 {
+        // The file and its tensors, the tensors and the plan, the plan and the packed weights: two at a time.
+        2 * self.folded + OVERHEAD
+    }
+
+    fn device_bytes(&self, size: &Size) -> u64 {
+        self.estimate(&self.size(size)).map_or(u64::MAX, |(_, device)| device)
+    }
+}
