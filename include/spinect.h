@@ -395,7 +395,7 @@ SPINECT_NODISCARD spinect_status spinect_thread_prepare(void);
 #define SPINECT_MEMORY_HOST 0
 
 /**
- * Voxels already on the session's CUDA device. Only in builds with CUDA; SPINECT_ERROR_UNSUPPORTED elsewhere.
+ * Voxels already on the session's CUDA device. SPINECT_ERROR_UNSUPPORTED in this version.
  */
 #define SPINECT_MEMORY_CUDA 1
 
@@ -599,22 +599,22 @@ void spinect_image_free(spinect_image *image);
 #define SPINECT_DEVICE_CPU 1
 
 /**
- * An NVIDIA GPU. Only in builds with CUDA.
+ * An NVIDIA GPU: needs `libspinect_cuda.so` beside this library, and the driver.
  */
 #define SPINECT_DEVICE_CUDA 2
 
 /**
- * 32-bit floating point throughout.
+ * 32-bit floating point throughout, on a GPU too: the reference there, and not the fast one.
  */
 #define SPINECT_PRECISION_F32 0
 
 /**
- * 16-bit inputs, 32-bit sums.
+ * 16-bit inputs, 32-bit sums: what a GPU is fast in. Not on the CPU.
  */
 #define SPINECT_PRECISION_F16 1
 
 /**
- * bfloat16 inputs, 32-bit sums.
+ * bfloat16 inputs, 32-bit sums: on no device of this version.
  */
 #define SPINECT_PRECISION_BF16 2
 
@@ -722,7 +722,8 @@ typedef struct spinect_model_info {
  * @param config How it works.
  * @param session Receives the session; the caller frees it.
  * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, STRUCT_SIZE, INVALID_ARGUMENT, OUT_OF_MEMORY, THREAD,
- *         DEVICE_UNAVAILABLE, DEVICE_FAILED, UNSUPPORTED (device or precision that this build has not).
+ *         DEVICE_UNAVAILABLE (SPINECT_DEVICE_CUDA where it does not work: the message says why), DEVICE_FAILED,
+ *         UNSUPPORTED (a precision that the device has not).
  * @par Threads
  * Any thread, at any time.
  */
@@ -804,7 +805,7 @@ spinect_status spinect_session_find_label(const spinect_session *session,
  * @param session The session.
  * @param like A volume of the shape in question; `like->voxels` may be NULL.
  * @param host_bytes Receives bytes on the host, with the result, without the caller's voxels.
- * @param device_bytes Receives bytes on the device; 0 on the CPU.
+ * @param device_bytes Receives bytes on the device, besides what its driver takes for itself; 0 on the CPU.
  * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED, STRUCT_SIZE, INVALID_ARGUMENT,
  *         INVALID_GEOMETRY, VOLUME_TOO_LARGE, NO_MODEL, UNSUPPORTED.
  * @par Threads

@@ -197,7 +197,8 @@ impl Session {
     /// # Errors
     /// [`ErrorKind::NoModel`]; [`ErrorKind::VolumeTooLarge`] for a model grid that cannot be addressed.
     pub fn estimate_memory(&self, like: &Volume<'_>) -> Result<MemoryEstimate> {
-        self.loaded()?.estimate(like)
+        let loaded = self.loaded()?;
+        Ok(MemoryEstimate { host_bytes: loaded.host_bytes(like)?, device_bytes: loaded.device_bytes(like)? })
     }
 
     /// Takes all memory for volumes of this shape now: later ones that are no larger along any axis, on the input grid
@@ -409,7 +410,7 @@ impl Session {
     }
 
     fn check_limit(&self, loaded: &Loaded, volume: &Volume<'_>) -> Result<()> {
-        let needed = loaded.estimate(volume)?.host_bytes;
+        let needed = loaded.host_bytes(volume)?;
         match self.config.memory_limit {
             Some(limit) if needed > limit => Err(Error::new(
                 ErrorKind::VolumeTooLarge,

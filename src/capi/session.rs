@@ -16,14 +16,14 @@ use crate::threads::with_enough_stack;
 pub const SPINECT_DEVICE_AUTO: i32 = 0;
 /// The CPU.
 pub const SPINECT_DEVICE_CPU: i32 = 1;
-/// An NVIDIA GPU. Only in builds with CUDA.
+/// An NVIDIA GPU: needs `libspinect_cuda.so` beside this library, and the driver.
 pub const SPINECT_DEVICE_CUDA: i32 = 2;
 
-/// 32-bit floating point throughout.
+/// 32-bit floating point throughout, on a GPU too: the reference there, and not the fast one.
 pub const SPINECT_PRECISION_F32: i32 = 0;
-/// 16-bit inputs, 32-bit sums.
+/// 16-bit inputs, 32-bit sums: what a GPU is fast in. Not on the CPU.
 pub const SPINECT_PRECISION_F16: i32 = 1;
-/// bfloat16 inputs, 32-bit sums.
+/// bfloat16 inputs, 32-bit sums: on no device of this version.
 pub const SPINECT_PRECISION_BF16: i32 = 2;
 
 /// One model, one device, all its buffers and threads. Freed with `spinect_session_free`.
@@ -150,7 +150,8 @@ unsafe fn config_of(raw: &spinect_session_config) -> Result<SessionConfig> {
 /// @param config How it works.
 /// @param session Receives the session; the caller frees it.
 /// @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, STRUCT_SIZE, INVALID_ARGUMENT, OUT_OF_MEMORY, THREAD,
-///         DEVICE_UNAVAILABLE, DEVICE_FAILED, UNSUPPORTED (device or precision that this build has not).
+///         DEVICE_UNAVAILABLE (SPINECT_DEVICE_CUDA where it does not work: the message says why), DEVICE_FAILED,
+///         UNSUPPORTED (a precision that the device has not).
 /// @par Threads
 /// Any thread, at any time.
 #[unsafe(no_mangle)]
@@ -310,7 +311,7 @@ pub unsafe extern "C" fn spinect_session_find_label(
 /// @param session The session.
 /// @param like A volume of the shape in question; `like->voxels` may be NULL.
 /// @param host_bytes Receives bytes on the host, with the result, without the caller's voxels.
-/// @param device_bytes Receives bytes on the device; 0 on the CPU.
+/// @param device_bytes Receives bytes on the device, besides what its driver takes for itself; 0 on the CPU.
 /// @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED, STRUCT_SIZE, INVALID_ARGUMENT,
 ///         INVALID_GEOMETRY, VOLUME_TOO_LARGE, NO_MODEL, UNSUPPORTED.
 /// @par Threads

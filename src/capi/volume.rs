@@ -31,7 +31,7 @@ pub const SPINECT_WORLD_LPS: i32 = 2;
 
 /// Voxels in the host's memory.
 pub const SPINECT_MEMORY_HOST: i32 = 0;
-/// Voxels already on the session's CUDA device. Only in builds with CUDA; SPINECT_ERROR_UNSUPPORTED elsewhere.
+/// Voxels already on the session's CUDA device. SPINECT_ERROR_UNSUPPORTED in this version.
 pub const SPINECT_MEMORY_CUDA: i32 = 1;
 
 /// A borrowed view of the caller's voxels and their place in the world. Set it to zero, then fill it in.
@@ -147,7 +147,7 @@ impl Values {
         if self.on_device {
             return Err(Error::new(
                 ErrorKind::Unsupported,
-                "SPINECT_MEMORY_CUDA needs a build with the feature `cuda`; this one reads voxels from the host's memory",
+                "SPINECT_MEMORY_CUDA is not in this version: it reads voxels from the host's memory, also for a GPU",
             ));
         }
         Ok(volume)

@@ -60,6 +60,8 @@ struct Benchmark {
     windows: u64,
     windows_computed: u64,
     device: String,
+    /// The GPU's name, or why `auto` became the CPU.
+    device_note: Option<String>,
     threads: usize,
     precision: &'static str,
     runs: usize,
@@ -140,6 +142,7 @@ fn measure(arguments: &Arguments, console: &Console) -> Result<Benchmark> {
         windows,
         windows_computed,
         device: arguments.compute.device_name(model.device),
+        device_note: session.device_note().map(str::to_owned),
         threads: session.threads(),
         precision: precision_name(model.precision),
         runs: samples.len(),

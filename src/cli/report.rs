@@ -19,6 +19,8 @@ pub(super) struct Report {
     pub(super) windows: u64,
     pub(super) windows_computed: u64,
     pub(super) device: String,
+    /// The GPU's name, or why `auto` became the CPU.
+    pub(super) device_note: Option<String>,
     pub(super) precision: &'static str,
     pub(super) threads: usize,
     pub(super) model_name: String,
@@ -187,6 +189,7 @@ impl Report {
             windows: result.timings().windows,
             windows_computed: result.timings().windows_computed,
             device,
+            device_note: None,
             precision: super::arguments::precision_name(provenance.precision),
             threads,
             model_name: provenance.model_name.clone(),

@@ -151,6 +151,7 @@ pub(super) fn segment(arguments: &Arguments, console: &Console) -> Result<Report
     let timings = Seconds::new(load, read, segment, result.timings(), write, watch.total());
     let mut report = Report::of(&result, device, session.threads(), timings, memory.at_end());
     (report.cleaned, report.surfaces) = (cleaned, surfaces);
+    report.device_note = session.device_note().map(str::to_owned);
     report.roi_ras_mm = arguments.roi.map(|roi| [roi.0.min, roi.0.max]);
     if let Some(path) = &arguments.report {
         files::write(path, json_text(&report)?.as_bytes())?;

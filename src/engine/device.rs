@@ -17,11 +17,11 @@ pub enum Device {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[repr(i32)]
 pub enum Precision {
-    /// 32-bit floating point throughout.
+    /// 32-bit floating point throughout, on a GPU too: the reference there, and not the fast one.
     #[default]
     F32 = 0,
-    /// 16-bit inputs, 32-bit sums.
+    /// 16-bit inputs, 32-bit sums: what a GPU is fast in. Not on the CPU.
     F16 = 1,
-    /// bfloat16 inputs, 32-bit sums.
+    /// bfloat16 inputs, 32-bit sums: on no device of this version.
     Bf16 = 2,
 }

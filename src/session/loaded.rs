@@ -86,11 +86,11 @@ impl Loaded {
         Ok(Size { input: volume.geometry().dims, voxel_bytes: volume.voxel_type().size(), grid, starts })
     }
 
-    /// The most that segmenting a volume like this one takes.
+    /// The most bytes on the host that segmenting a volume like this one takes.
     ///
     /// # Errors
     /// Those of [`size`](Self::size).
-    pub fn estimate(&self, volume: &Volume<'_>) -> Result<MemoryEstimate> {
+    pub fn host_bytes(&self, volume: &Volume<'_>) -> Result<u64> {
         let (geometry, size) = (volume.geometry(), self.size(volume)?);
         let (input, model) = (geometry.voxel_count() as u64, size.voxels() as u64);
         let tables = GridMap::bytes(geometry.dims, size.grid) as u64 * 4;
@@ -98,8 +98,15 @@ impl Loaded {
         let result = input + model * 4;
         let tallies = Tallies::bytes(geometry.dims[2], self.values.len()) as u64;
         let pieces = if self.counts_pieces() { Pieces::bytes(size.grid) as u64 } else { 0 };
-        let host_bytes = self.memory.host_bytes(&size).saturating_add(result + tables + tallies + pieces);
-        Ok(MemoryEstimate { host_bytes, device_bytes: self.memory.device_bytes(&size) })
+        Ok(self.memory.host_bytes(&size).saturating_add(result + tables + tallies + pieces))
+    }
+
+    /// The bytes on the device.
+    ///
+    /// # Errors
+    /// Those of [`size`](Self::size).
+    pub fn device_bytes(&self, volume: &Volume<'_>) -> Result<u64> {
+        Ok(self.memory.device_bytes(&self.size(volume)?))
     }
 
     /// Whether the model says of a label in how many pieces it is.

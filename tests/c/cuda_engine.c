@@ -89,8 +89,8 @@ static int32_t estimate(const spinect_cuda_model *model, const spinect_cuda_size
                         spinect_cuda_message message) {
   uint64_t per_window, count = together(model, size, &per_window);
   (void)message;
-  *host = size->input_bytes + size->voxels * 5;
-  *device = size->input_bytes + size->voxels * 9 + size->indices * 8 + size->starts * 4 + count * per_window;
+  if (host) *host = size->input_bytes + size->voxels * 5;
+  if (device) *device = size->input_bytes + size->voxels * 9 + size->indices * 8 + size->starts * 4 + count * per_window;
   return SPINECT_OK;
 }
 
@@ -128,10 +128,10 @@ static void give_back(engine *self) {
 
 static int32_t prepare(void *made, const spinect_cuda_size *size, spinect_cuda_buffers *buffers, spinect_cuda_message message) {
   engine *self = made;
-  uint64_t host, device, per_window;
+  uint64_t device, per_window;
   ++fake_log.prepares;
   give_back(self);
-  estimate(&self->model, size, &host, &device, message);
+  estimate(&self->model, size, NULL, &device, message);
   if (device > number_of("memory ", UINT64_MAX)) return fail(message, SPINECT_ERROR_DEVICE_OUT_OF_MEMORY, "the GPU is full");
   self->size = *size;
   self->input = malloc(size->input_bytes);

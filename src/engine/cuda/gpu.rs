@@ -73,11 +73,9 @@ impl CudaMemory {
 
     /// A size in the library's words. Half of the GPU's memory is enough for more windows together than make it faster.
     pub(super) fn size(&self, size: &Size) -> table::Size {
-        let [i, j, k] = size.input;
-        // A volume of wider voxels comes in parts, of which the smallest is a plane.
-        let plane = (i * j).max(j * k).max(i * k).saturating_mul(WIDEST);
+        let all = size.input.iter().product::<usize>().saturating_mul(size.voxel_bytes);
         table::Size {
-            input_bytes: (i * j * k).saturating_mul(size.voxel_bytes).max(plane) as u64,
+            input_bytes: (all as u64).max(Self::least_input(size)),
             voxels: size.voxels() as u64,
             indices: size.grid.iter().sum::<usize>() as u64,
             starts: size.starts.iter().sum::<usize>() as u64,
@@ -86,25 +84,40 @@ impl CudaMemory {
         }
     }
 
-    /// Bytes for a size: pinned on the host, and on the device.
+    /// The fewest bytes for a volume's voxels: one that has more comes in parts, of which the smallest is a plane.
+    pub(super) fn least_input(size: &Size) -> u64 {
+        let [i, j, k] = size.input;
+        (i * j).max(j * k).max(i * k).saturating_mul(WIDEST) as u64
+    }
+
+    /// Bytes for a size, pinned on the host.
+    fn pinned(&self, size: &table::Size) -> Result<u64> {
+        let (model, mut host) = (self.network.model(), 0);
+        self.gpu.library.call("memory for the GPU", |table, message| {
+            // SAFETY: the network's lists live as long as `self`; room for a number and a message.
+            unsafe { (table.estimate)(&model, size, &mut host, std::ptr::null_mut(), message) }
+        })?;
+        Ok(host)
+    }
+
+    /// Bytes for a size, on the device.
     ///
     /// # Errors
     /// What the library says.
-    pub(super) fn estimate(&self, size: &table::Size) -> Result<(u64, u64)> {
-        let (mut host, mut device) = (0, 0);
-        let model = self.network.model();
+    pub(super) fn on_device(&self, size: &table::Size) -> Result<u64> {
+        let (model, mut device) = (self.network.model(), 0);
         self.gpu.library.call("memory on the GPU", |table, message| {
-            // SAFETY: the network's lists live as long as `self`; room for two numbers and a message.
-            unsafe { (table.estimate)(&model, size, &mut host, &mut device, message) }
+            // SAFETY: as above.
+            unsafe { (table.estimate)(&model, size, std::ptr::null_mut(), &mut device, message) }
         })?;
-        Ok((host, device))
+        Ok(device)
     }
 }
 
 impl Memory for CudaMemory {
     fn host_bytes(&self, size: &Size) -> u64 {
         let size = self.size(size);
-        let pinned = self.estimate(&size).map_or(u64::MAX, |(host, _)| host);
+        let pinned = self.pinned(&size).unwrap_or(u64::MAX);
         // The places of voxels and the starts of windows before they are pinned.
         let lists = size.indices * size_of::<u64>() as u64 + size.starts * size_of::<i32>() as u64;
         pinned.saturating_add(lists + OVERHEAD).max(self.loading_bytes())
@@ -116,6 +129,6 @@ impl Memory for CudaMemory {
     }
 
     fn device_bytes(&self, size: &Size) -> u64 {
-        self.estimate(&self.size(size)).map_or(u64::MAX, |(_, device)| device)
+        self.on_device(&self.size(size)).unwrap_or(u64::MAX)
     }
 }

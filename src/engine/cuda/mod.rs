@@ -36,6 +36,8 @@ pub struct CudaEngine {
     handle: Handle,
     /// What memory is taken for.
     prepared: table::Size,
+    /// Voxels of the largest volume that memory is taken for.
+    input: usize,
     buffers: Buffers,
     /// For D, H, W: [`table::Fill::element`].
     element: [Vec<u64>; 3],
@@ -121,6 +123,7 @@ impl CudaEngine {
             memory,
             handle,
             prepared: table::Size::default(),
+            input: 0,
             buffers: Buffers::NONE,
             element: Default::default(),
             starts: Default::default(),
@@ -147,7 +150,7 @@ impl CudaEngine {
 
     /// Takes memory for a size, for fewer windows together where others have taken the GPU's.
     fn take(&mut self, mut size: table::Size) -> Result<()> {
-        (self.prepared, self.buffers, self.grid) = (table::Size::default(), Buffers::NONE, [0; 3]);
+        (self.prepared, self.input, self.buffers, self.grid) = (table::Size::default(), 0, Buffers::NONE, [0; 3]);
         loop {
             let taken = with_enough_stack(|| {
                 let mut buffers = Buffers::NONE;
@@ -164,7 +167,7 @@ impl CudaEngine {
                 }
                 Err(error) => {
                     let smaller = table::Size { limit: size.limit / 2, ..size };
-                    let is_smaller = self.memory.estimate(&smaller)?.1 < self.memory.estimate(&size)?.1;
+                    let is_smaller = self.memory.on_device(&smaller)? < self.memory.on_device(&size)?;
                     if error.kind() != ErrorKind::DeviceOutOfMemory || !is_smaller {
                         return Err(error);
                     }
@@ -260,9 +263,17 @@ impl Engine for CudaEngine {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let wanted = both(self.prepared, self.memory.size(size));
-        let is_prepared = table::Size { limit: self.prepared.limit, ..wanted } == self.prepared;
-        if is_prepared { Ok(()) } else { self.take(wanted) }
+        let (mut wanted, input) = (self.memory.size(size), size.input.iter().product::<usize>());
+        if input <= self.input {
+            // No larger, whatever its voxels' type.
+            wanted.input_bytes = wanted.input_bytes.min(self.prepared.input_bytes.max(CudaMemory::least_input(size)));
+        }
+        let (wanted, input) = (both(self.prepared, wanted), input.max(self.input));
+        if (table::Size { limit: self.prepared.limit, ..wanted }) != self.prepared {
+            self.take(wanted)?;
+        }
+        self.input = input;
+        Ok(())
     }
 
     fn fill(&mut self, source: &Source<'_>) -> Result<()> {

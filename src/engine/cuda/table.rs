@@ -39,7 +39,8 @@ pub struct Table {
     pub release: *const c_char,
     /// Whether a GPU works in a precision, shown by work done on it, and what it is.
     pub probe: unsafe extern "C" fn(device: i32, precision: i32, gpu: *mut Gpu, message: Message) -> i32,
-    /// Bytes that an engine takes for a size: pinned on the host, and on the device.
+    /// Bytes that an engine takes for a size: pinned on the host, and on the device. Either may be NULL; the host's are told
+    /// without taking memory.
     pub estimate: unsafe extern "C" fn(model: *const Model, size: *const Size, host: *mut u64, device: *mut u64, message: Message) -> i32,
     /// Makes an engine: copies what it needs of a model and its weights, one layer per [`Step::layer`].
     pub create: unsafe extern "C" fn(
