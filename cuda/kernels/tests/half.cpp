@@ -1,0 +1,49 @@
+#include "test.h"
+
+#include "../mma.cuh"
+
+using namespace spinect;
+
+TEST(every_half_is_its_own_nearest) {
+    for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+        uint16_t back = half_of(float_of(uint16_t(bits)));
+        bool number = (bits & 0x7fff) <= 0x7c00;
+        CHECK(number ? back == bits : (back & 0x7fff) > 0x7c00, "%04x became %04x", bits, back);
+    }
+}
+
+TEST(floats_round_to_the_nearest_half_and_ties_to_even) {
+    // Between neighbors of equal sign: below the middle down, above it up, the middle to the even one.
+    for (uint32_t bits = 0; bits < 0x7bff; ++bits) {
+        float below = float_of(uint16_t(bits)), above = float_of(uint16_t(bits + 1)), middle = (below + above) / 2;
+        CHECK(half_of(nextafterf(middle, 0)) == bits && half_of(nextafterf(middle, INFINITY)) == bits + 1, "near %g", double(middle));
+        CHECK(half_of(middle) == (bits % 2 == 0 ? bits : bits + 1), "the middle %g", double(middle));
+        CHECK(half_of(-middle) == (half_of(middle) | 0x8000), "minus %g", double(middle));
+    }
+    CHECK(half_of(65519.996f) == 0x7bff && half_of(65520) == 0x7c00 && half_of(INFINITY) == 0x7c00, "the largest");
+    CHECK(half_of(1e-10f) == 0 && half_of(-1e-10f) == 0x8000, "the smallest");
+}
+
+TEST(each_entry_of_the_matrices_has_one_place) {
+    bool a[16][16] = {}, b[16][8] = {}, sums[16][8] = {}, tile[16][32] = {};
+    int repeated = 0;
+    auto mark = [&](bool &seen) {
+        repeated += seen;
+        seen = true;
+    };
+    for (int lane = 0; lane < 32; ++lane) {
+        for (int index = 0; index < 4; ++index) {
+            Entry entry = entry_of_sums(lane, index);
+            mark(sums[entry.row][entry.column]);
+            for (int half = 0; half < 2; ++half) {
+                entry = entry_of_a(lane, index, half);
+                mark(a[entry.row][entry.column]);
+                entry = entry_of_b(lane, index / 2, half);
+                if (index % 2 == 0) mark(b[entry.row][entry.column]);
+            }
+        }
+    }
+    for (int place = 0; place < tile_halves; ++place) mark(tile[entry_of_tile(place).row][entry_of_tile(place).column]);
+    // As many places as entries: none twice is each once.
+    CHECK(repeated == 0, "%d entries have two places", repeated);
+}
