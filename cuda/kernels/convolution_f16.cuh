@@ -184,7 +184,15 @@ __global__ void __launch_bounds__(threads, Columns == 32 ? 4 : 2)
     __syncthreads();
 
     int first_column = column_block * Columns;
-    store<Columns, true>(tile, a.bias + first_column, padded(a.outputs) - first_column, memory);
+    float bias[Columns / 4];
+#pragma unroll
+    for (int columns = 0; columns < Columns / 8; ++columns) {
+        int channel = first_column + columns * 8 + entry_of_sums(lane, 0).column;
+        bool inside = channel < padded(a.outputs);
+        bias[columns * 2] = inside ? a.bias[channel] : 0;
+        bias[columns * 2 + 1] = inside ? a.bias[channel + 1] : 0;
+    }
+    store<Columns, true>(tile, bias, memory);
     __syncthreads();
     write_results<Brick, Columns>(a, first, first_column, memory);
     if (a.pooled) write_pooled<Brick, Columns>(a, first, first_column, memory);

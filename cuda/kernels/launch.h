@@ -25,7 +25,7 @@ typedef struct CUstream_st *spinect_stream;
 typedef struct {
     int32_t voxel_type;             // the numbers of spinect_voxel_type in spinect.h
     const void *voxels;             // the volume's bytes as they lie in memory
-    const uint64_t *element[3];     // for D, H, W and each grid index: its share of the element's place in `voxels`
+    const uint64_t *element[3];     // for D, H, W and each grid index: its share of the voxel's place in `voxels`, in bytes
     spinect_extent grid;            // voxels of the model grid
     spinect_extent first, last;     // the part to fill: first <= index < last
     double slope, intercept, clip_low, clip_high;
@@ -52,6 +52,7 @@ typedef struct {
     const void *packed;
     const float *bias;              // [outputs padded]
     void *output;
+    void *pooled;                   // 2x2x2 maxima, where a level has no other convolution; or null
 } spinect_stem_arguments;
 int spinect_stem(const spinect_stem_arguments *, spinect_stream);
 

@@ -57,20 +57,20 @@ struct ResultTile {
     static constexpr int bytes(int rows) { return rows * row_bytes; }
 };
 
-/// Adds the bias, rectifies if asked to, rounds, and writes the warp's rows. `bias` is that of column 0, of `columns_left`.
+/// Adds the bias, rectifies if asked to, rounds, and writes the warp's rows. `bias`: of each eight columns, the two that
+/// this lane has sums of.
 template <int Columns, bool Rectify>
-__device__ inline void store(const WarpTile<Columns> &tile, const float *bias, int columns_left, char *results) {
+__device__ inline void store(const WarpTile<Columns> &tile, const float (&bias)[Columns / 4], char *results) {
     int lane = threadIdx.x % 32, first_row = threadIdx.x / 32 * 64;
 #pragma unroll
     for (int columns = 0; columns < Columns / 8; ++columns) {
         int column = columns * 8 + entry_of_sums(lane, 0).column;
-        bool inside = column < columns_left;
-        float low = inside ? bias[column] : 0, high = inside ? bias[column + 1] : 0;
 #pragma unroll
         for (int rows = 0; rows < 4; ++rows) {
 #pragma unroll
             for (int half = 0; half < 2; ++half) {
-                float first = tile.sums[rows][columns][half * 2] + low, second = tile.sums[rows][columns][half * 2 + 1] + high;
+                float first = tile.sums[rows][columns][half * 2] + bias[columns * 2];
+                float second = tile.sums[rows][columns][half * 2 + 1] + bias[columns * 2 + 1];
                 uint32_t halves = Rectify ? halves_of(rectified(first), rectified(second)) : halves_of(first, second);
                 int row = first_row + rows * 16 + entry_of_sums(lane, half * 2).row;
                 *reinterpret_cast<uint32_t *>(results + row * ResultTile<Columns>::row_bytes + column * 2) = halves;

@@ -28,7 +28,7 @@ double exact(const Layer &layer, const Map &first, const Map *second, const std:
 
 /// Runs a layer and compares it, at every `sparse`th output.
 void compare(spinect_precision precision, const Layer &layer, int sparse = 1) {
-    Random random(uint64_t(layer.outputs * 31 + layer.first));
+    Random random{uint64_t(layer.outputs * 31 + layer.first)};
     Map first(precision, layer.windows, layer.shape, layer.first);
     first.fill(random);
     Map second(precision, layer.second ? layer.windows : 0, layer.shape, layer.second ? layer.second : 1);
