@@ -4,68 +4,12 @@
 // brick and halo are copied to shared memory once and serve all 27 taps. In a slice it runs over nine steps of three taps
 // (those along the brick's stacked axis), whose weights follow through a ring of three places. All copies are asynchronous,
 // two steps ahead: the next slice's halo arrives bit by bit while this one is multiplied. One barrier per step.
-//
-// Halo in shared memory: [eighth of 8 channels: 2][position][16 bytes].
 
 #pragma once
 
-#include "async_copy.cuh"
-#include "brick.cuh"
-#include "warp_tile.cuh"
+#include "convolution_copy.cuh"
 
 namespace spinect {
-
-constexpr int slice_channels = 16;
-constexpr int taps_across = 9, taps_along = 3;
-constexpr int places = 3;
-
-template <class Brick, int Columns>
-struct ConvolutionMemory {
-    /// 4 modulo 8: then also the two eighths of neighbors, written together, lie in different banks.
-    static constexpr int eighth = (Brick::positions + 3) / 8 * 8 + 4;
-    static constexpr int halo = 2 * eighth * 16;
-    static constexpr int step = taps_along * Columns / tile_columns * tile_bytes;
-    static constexpr int weights = 2 * halo;
-    static constexpr int bytes = weights + places * step;
-    static_assert(eighth >= Brick::positions && eighth % 8 == 4);
-    static_assert(ResultTile<Columns>::bytes(Brick::rows) <= bytes, "results take the place of what they come from");
-};
-
-/// Copies `round` (of `copy_rounds`) of one slice's brick and halo: 16 bytes per thread.
-template <class Brick>
-constexpr int copy_rounds = ceil_div(2 * Brick::positions, threads);
-
-template <class Brick>
-__device__ inline void copy_halo(const spinect_convolution_arguments &a, Cell first, int slice, int round, uint32_t to, int eighth_positions) {
-    int piece = round * threads + int(threadIdx.x);
-    if (piece >= 2 * Brick::positions) return;
-    int position = piece / 2, eighth = piece % 2;
-    int slices_of_first = ceil_div(a.first_channels, slice_channels);
-    bool second = slice >= slices_of_first;
-    const char *source = static_cast<const char *>(second ? a.second : a.first);
-    int channels = padded(second ? a.second_channels : a.first_channels);
-    int channel = (second ? slice - slices_of_first : slice) * slice_channels + eighth * 8;
-    Cell cell = Brick::cell_at(position);
-    int window = first.window + cell.window, d = first.d + cell.d, h = first.h + cell.h, w = first.w + cell.w;
-    bool inside = window < a.windows && within(a.shape, d, h, w);
-    int64_t voxel = inside ? window * voxels(a.shape) + place(a.shape, d, h, w) : 0;
-    copy_async(to + (eighth * eighth_positions + position) * 16, source + (voxel * channels + channel) * 2, inside);
-}
-
-/// Copies the weights of step `across` of a slice: three taps of each 32 outputs.
-template <class Brick, int Columns>
-__device__ inline void copy_weights(const char *packed, int slices, int column_tile, int slice, int across, uint32_t to) {
-    constexpr int pieces = tile_bytes / 16;
-#pragma unroll
-    for (int start = 0; start < taps_along * pieces * Columns / tile_columns; start += threads) {
-        int piece = start + int(threadIdx.x);
-        int along = piece / pieces % taps_along, tile = piece / pieces / taps_along;
-        if (tile >= Columns / tile_columns) break;
-        int tap = tap_number(Brick::tap(along, across));
-        int64_t from = (int64_t(column_tile + tile) * slices + slice) * 27 + tap;
-        copy_async(to + piece * 16, packed + from * tile_bytes + piece % pieces * 16, true);
-    }
-}
 
 /// One step: three taps of 16 channels. `halo` is this lane's row for tap (0, `across`), `weights` the step's.
 template <class Brick, int Columns>
@@ -126,7 +70,7 @@ __device__ inline void write_pooled(const spinect_convolution_arguments &a, Cell
 }
 
 template <class Brick, int Columns>
-__global__ void __launch_bounds__(threads, Columns == 32 ? 4 : 2)
+__global__ void __launch_bounds__(threads, Columns == 32 ? 3 : 2)
     convolve_f16(const __grid_constant__ spinect_convolution_arguments a, const __grid_constant__ Bricks bricks) {
     using Memory = ConvolutionMemory<Brick, Columns>;
     char *memory = shared_memory();
@@ -134,19 +78,18 @@ __global__ void __launch_bounds__(threads, Columns == 32 ? 4 : 2)
     int column_blocks = ceil_div(padded(a.outputs), Columns);
     int column_block = int(blockIdx.x) % column_blocks;
     Cell first = origin<Brick>(bricks, int(blockIdx.x) / column_blocks);
-    int slices = ceil_div(a.first_channels, slice_channels) + ceil_div(a.second_channels, slice_channels);
-    int steps = slices * taps_across;
-    const char *packed = static_cast<const char *>(a.packed);
-    auto copy_step = [&](int slice, int across, int place) {
-        copy_weights<Brick, Columns>(packed, slices, column_block * (Columns / tile_columns), slice, across,
-                                     base + Memory::weights + place * Memory::step);
-    };
+    int slices = slices_of(a.first_channels) + slices_of(a.second_channels);
 
+    int *places = reinterpret_cast<int *>(memory + Memory::places);
+    find_places<Brick>(a, first, places);
+    __syncthreads();
+    Slice next(a, first.window, 0);
 #pragma unroll 1
-    for (int round = 0; round < copy_rounds<Brick>; ++round) copy_halo<Brick>(a, first, 0, round, base, Memory::eighth);
-    copy_step(0, 0, 0);
+    for (int round = 0; round < halo_rounds<Brick>; ++round) copy_halo<Brick>(next, places, round, base, Memory::eighth);
+    const WeightPieces<Brick, Columns> pieces(a, slices, column_block);
+    pieces.copy(0, 0, base + Memory::weights);
     copy_async_commit();
-    copy_step(0, 1, 1);
+    pieces.copy(0, 1, base + Memory::weights + Memory::step);
     copy_async_commit();
 
     WarpTile<Columns> tile;
@@ -157,29 +100,31 @@ __global__ void __launch_bounds__(threads, Columns == 32 ? 4 : 2)
     int position = Brick::position({cell.window, cell.d - 1, cell.h - 1, cell.w - 1});
     uint32_t row = base + (eighth_named_by(lane) * Memory::eighth + position) * 16;
 
-    for (int step = 0, slice = 0, across = 0, place = 0; step < steps; ++step) {
-        copy_async_wait<1>();
-        __syncthreads();
-        // What step - 1 read is free now; so is, during a slice, the place of the next slice's halo.
-        if (step + 2 < steps) {
-            bool wraps = across + 2 >= taps_across;
-            copy_step(slice + wraps, wraps ? across + 2 - taps_across : across + 2, place == 0 ? 2 : place - 1);
-        }
-        // Not in the last step: the first of the next slice waits only for what was begun two steps before it.
-        if (slice + 1 < slices && across < taps_across - 1) {
 #pragma unroll 1
-            for (int round = across; round < copy_rounds<Brick>; round += taps_across - 1) {
-                copy_halo<Brick>(a, first, slice + 1, round, base + (slice + 1) % 2 * Memory::halo, Memory::eighth);
+    for (int slice = 0; slice < slices; ++slice) {
+        bool more = slice + 1 < slices;
+        uint32_t halo = slice % 2 * Memory::halo, other = Memory::halo - halo;
+        if (more) next = Slice(a, first.window, slice + 1);
+#pragma unroll
+        for (int across = 0; across < taps_across; ++across) {
+            copy_async_wait<1>();
+            __syncthreads();
+            // What the step before read is free now; so is, during a slice, the place of the next slice's halo.
+            constexpr int ahead = 2;
+            uint32_t to = base + Memory::weights + (across + ahead) % 3 * Memory::step;
+            if (across + ahead < taps_across) pieces.copy(slice, across + ahead, to);
+            else if (more) pieces.copy(slice + 1, across + ahead - taps_across, to);
+            // Not in the last step: the first of the next slice waits only for what was begun two steps before it.
+            if (more && across < taps_across - 1) {
+#pragma unroll
+                for (int round = across; round < halo_rounds<Brick>; round += taps_across - 1) {
+                    copy_halo<Brick>(next, places, round, base + other, Memory::eighth);
+                }
             }
+            copy_async_commit();
+            multiply_step<Brick, Columns>(tile, row + halo + tap_step<Brick>(Brick::tap(0, across)) * 16,
+                                          base + Memory::weights + across % 3 * Memory::step);
         }
-        copy_async_commit();
-        multiply_step<Brick, Columns>(tile, row + slice % 2 * Memory::halo + tap_step<Brick>(Brick::tap(0, across)) * 16,
-                                      base + Memory::weights + place * Memory::step);
-        if (++across == taps_across) {
-            across = 0;
-            ++slice;
-        }
-        place = place == 2 ? 0 : place + 1;
     }
     __syncthreads();
 
