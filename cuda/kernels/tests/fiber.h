@@ -8,7 +8,8 @@
 
 namespace emulation {
 
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
+// AddressSanitizer knows `swapcontext`, and where a stack is.
+#if defined(__x86_64__) && !defined(SANITIZE)
 
 // Saves the registers that a function must preserve on the old stack and takes those of the new. `swapcontext` would ask
 // the system for the signal mask each time.
