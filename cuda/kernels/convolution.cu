@@ -2,7 +2,6 @@
 
 #include "convolution_f16.cuh"
 #include "convolution_f32.cuh"
-#include "pool.cuh"
 
 using namespace spinect;
 
@@ -105,5 +104,7 @@ int spinect_convolution(const spinect_convolution_arguments *arguments, spinect_
     Bricks bricks = bricks_of<LargeBrick>(a.windows, a.shape);
     int64_t blocks = count(bricks) * ceil_div(padded(a.outputs), f32_columns);
     int error = launch(convolve_f32, blocks, threads, Convolution32Memory::bytes, stream, a, bricks);
-    return error || !a.pooled ? error : pool(a.precision, a.windows, a.shape, a.outputs, a.output, a.pooled, stream);
+    if (error || !a.pooled) return error;
+    spinect_pool_arguments maxima = {a.precision, a.windows, a.shape, a.outputs, a.output, a.pooled};
+    return spinect_pool(&maxima, stream);
 }

@@ -32,7 +32,7 @@ __global__ void __launch_bounds__(row_threads) fill_kernel(const __grid_constant
     Voxel v = voxel_of(box);
     uint32_t saturated = 0, low = ~0u, high = 0;
     if (v.inside) {
-        uint64_t from = a.element[0][v.d] + a.element[1][v.h] + a.element[2][v.w];
+        uint64_t from = (a.element[0][v.d] + a.element[1][v.h] + a.element[2][v.w]) * sizeof(T);
         double raw = double(read<T>(static_cast<const char *>(a.voxels) + from));
         double hounsfield = __dadd_rn(__dmul_rn(raw, a.slope), a.intercept);
         // What is no number takes the lower clip.

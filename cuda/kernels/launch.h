@@ -25,7 +25,7 @@ typedef struct CUstream_st *spinect_stream;
 typedef struct {
     int32_t voxel_type;             // the numbers of spinect_voxel_type in spinect.h
     const void *voxels;             // the volume's bytes as they lie in memory
-    const uint64_t *element[3];     // for D, H, W and each grid index: its share of the voxel's place in `voxels`, in bytes
+    const uint64_t *element[3];     // for D, H, W and each grid index: its share of the element's place in `voxels`
     spinect_extent grid;            // voxels of the model grid
     spinect_extent first, last;     // the part to fill: first <= index < last
     double slope, intercept, clip_low, clip_high;
@@ -52,7 +52,6 @@ typedef struct {
     const void *packed;
     const float *bias;              // [outputs padded]
     void *output;
-    void *pooled;                   // 2x2x2 maxima, where a level has no other convolution; or null
 } spinect_stem_arguments;
 int spinect_stem(const spinect_stem_arguments *, spinect_stream);
 
@@ -72,6 +71,17 @@ typedef struct {
     void *pooled;                   // or null
 } spinect_convolution_arguments;
 int spinect_convolution(const spinect_convolution_arguments *, spinect_stream);
+
+// 2x2x2 maxima on their own: after a stem that is a whole level.
+typedef struct {
+    spinect_precision precision;
+    int32_t windows;
+    spinect_extent shape;           // of the input, even; the output has half of each
+    int32_t channels;
+    const void *input;
+    void *output;
+} spinect_pool_arguments;
+int spinect_pool(const spinect_pool_arguments *, spinect_stream);
 
 // 2x2x2 transposed convolution of stride 2, bias.
 size_t spinect_upsample_bytes(spinect_precision, int32_t inputs, int32_t outputs);

@@ -1,9 +1,10 @@
-#include "pool.cuh"
+// 2×2×2 maxima where no epilogue has them at hand: in f32, and after a stem that is a whole level.
 
 #include "extent.cuh"
 #include "half.cuh"
 
-namespace spinect {
+using namespace spinect;
+
 namespace {
 
 constexpr int pool_threads = 128;
@@ -51,15 +52,15 @@ __global__ void __launch_bounds__(pool_threads)
 
 } // namespace
 
-int pool(spinect_precision precision, int windows, spinect_extent shape, int channels, const void *input, void *output, spinect_stream stream) {
-    if (shape.d % 2 != 0 || shape.h % 2 != 0 || shape.w % 2 != 0) return invalid_value;
-    spinect_extent half = {shape.d / 2, shape.h / 2, shape.w / 2};
+int spinect_pool(const spinect_pool_arguments *arguments, spinect_stream stream) {
+    const spinect_pool_arguments &a = *arguments;
+    bool even = a.shape.d % 2 == 0 && a.shape.h % 2 == 0 && a.shape.w % 2 == 0;
+    if (a.windows < 0 || a.channels <= 0 || !positive(a.shape) || !even) return invalid_value;
+    spinect_extent half = {a.shape.d / 2, a.shape.h / 2, a.shape.w / 2};
     auto go = [&](auto kernel, int per_piece) {
-        int64_t pieces = windows * voxels(half) * (padded(channels) / per_piece);
-        return launch(kernel, ceil_div<int64_t>(pieces, pool_threads), pool_threads, 0, stream, pieces, half, padded(channels),
-                      static_cast<const Sixteen *>(input), static_cast<Sixteen *>(output));
+        int64_t pieces = a.windows * voxels(half) * (padded(a.channels) / per_piece);
+        return launch(kernel, ceil_div<int64_t>(pieces, pool_threads), pool_threads, 0, stream, pieces, half, padded(a.channels),
+                      static_cast<const Sixteen *>(a.input), static_cast<Sixteen *>(a.output));
     };
-    return precision == SPINECT_F16 ? go(pool_kernel<Halves>, Halves::channels) : go(pool_kernel<Floats>, Floats::channels);
+    return a.precision == SPINECT_F16 ? go(pool_kernel<Halves>, Halves::channels) : go(pool_kernel<Floats>, Floats::channels);
 }
-
-} // namespace spinect

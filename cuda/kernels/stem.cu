@@ -5,7 +5,6 @@
 
 #include "extent.cuh"
 #include "half.cuh"
-#include "pool.cuh"
 
 using namespace spinect;
 
@@ -142,6 +141,5 @@ int spinect_stem(const spinect_stem_arguments *arguments, spinect_stream stream)
     StemBricks bricks = stem_bricks(a.window, a.outputs);
     int64_t blocks = int64_t(a.windows) * bricks.d * bricks.h * bricks.w * bricks.columns;
     auto kernel = a.precision == SPINECT_F16 ? stem_kernel<uint16_t> : stem_kernel<float>;
-    int error = launch(kernel, blocks, stem_threads, stem_bytes, stream, a, bricks);
-    return error || !a.pooled ? error : pool(a.precision, a.windows, a.window, a.outputs, a.output, a.pooled, stream);
+    return launch(kernel, blocks, stem_threads, stem_bytes, stream, a, bricks);
 }

@@ -15,14 +15,14 @@ float hounsfield(double raw, const spinect_fill_arguments &a) {
 template <class T>
 void compare_fill(int voxel_type, const std::vector<T> &special) {
     Random random{uint64_t(voxel_type)};
-    // A volume of 5 × 4 × 3, whose rows lie apart and unaligned, read upside down along D and with neighbors repeated.
+    // A volume of 5 × 4 × 3, whose rows lie apart and at odd addresses, read upside down along D and with neighbors repeated.
     const int n[3] = {3, 4, 5};
-    const size_t row = 5 * sizeof(T) + 3, plane = 4 * row + 1;
-    std::vector<char> bytes(3 * plane);
+    const size_t row = 5 + 3, plane = 4 * row + 1;
+    std::vector<char> bytes(3 * plane * sizeof(T) + 1);
     std::vector<T> raw(60);
     for (size_t i = 0; i < raw.size(); ++i) {
         raw[i] = i < special.size() ? special[i] : T(random.number() * 120);
-        memcpy(&bytes[i / 20 * plane + i / 5 % 4 * row + i % 5 * sizeof(T)], &raw[i], sizeof(T));
+        memcpy(&bytes[(i / 20 * plane + i / 5 % 4 * row + i % 5) * sizeof(T) + 1], &raw[i], sizeof(T));
     }
     Device<char> voxels(bytes);
     spinect_extent grid = {4, 5, 300};
@@ -30,11 +30,11 @@ void compare_fill(int voxel_type, const std::vector<T> &special) {
     std::vector<uint64_t> shares[3];
     for (int o = 0; o < grid.d; ++o) shares[0].push_back(size_t(source(0, o)) * plane);
     for (int o = 0; o < grid.h; ++o) shares[1].push_back(size_t(source(1, o)) * row);
-    for (int o = 0; o < grid.w; ++o) shares[2].push_back(size_t(source(2, o)) * sizeof(T));
+    for (int o = 0; o < grid.w; ++o) shares[2].push_back(size_t(source(2, o)));
     Device<uint64_t> d(shares[0]), h(shares[1]), w(shares[2]), saturated(std::vector<uint64_t>{0});
     Device<uint32_t> range(std::vector<uint32_t>{~0u, 0});
     Device<float> whitened(size_t(spinect::voxels(grid)));
-    spinect_fill_arguments arguments = {voxel_type, voxels.data(), {d.data(), h.data(), w.data()}, grid, {0, 1, 2}, {4, 5, 299}, 1.7, -24.3, -100, 90.5,
+    spinect_fill_arguments arguments = {voxel_type, voxels.data() + 1, {d.data(), h.data(), w.data()}, grid, {0, 1, 2}, {4, 5, 299}, 1.7, -24.3, -100, 90.5,
                                         12.25f, 33.3f, whitened.data(), saturated.data(), range.data()};
     CHECK(spinect_fill(&arguments, nullptr) == 0, "not launched");
     uint64_t count = 0;

@@ -171,7 +171,7 @@ struct OnDevice {
                 Device<float> bias(padded_bias(layer.bias));
                 first = map(0);
                 spinect_stem_arguments arguments = {precision, whitened.data(), grid, outside, starts.data(), windows, network.window,
-                                                    network.channels[0], packed.data(), bias.data(), first->data(), nullptr};
+                                                    network.channels[0], packed.data(), bias.data(), first->data()};
                 CHECK(spinect_stem(&arguments, nullptr) == 0, "not launched");
             } else {
                 first = convolution(*current, nullptr, layer, level, nullptr);

@@ -20,8 +20,12 @@ void compare_stem(spinect_precision precision, spinect_extent grid, spinect_exte
     Map maxima(precision, pooled ? windows : 0, half, outputs);
     const float outside = -3.25f;
     spinect_stem_arguments arguments = {precision, whitened.data(), grid, outside, places.data(), windows, window, outputs, packed.data(),
-                                        biases.data(), output.data(), pooled ? maxima.data() : nullptr};
+                                        biases.data(), output.data()};
     CHECK(spinect_stem(&arguments, nullptr) == 0, "not launched");
+    spinect_pool_arguments maxima_of = {precision, windows, window, outputs, output.data(), maxima.data()};
+    bool even = window.d % 2 == 0 && window.h % 2 == 0 && window.w % 2 == 0;
+    CHECK(even || spinect_pool(&maxima_of, nullptr) != 0, "maxima of an odd shape");
+    CHECK(!pooled || spinect_pool(&maxima_of, nullptr) == 0, "not launched");
     auto input = [&](int index, int d, int h, int w) {
         if (!spinect::within(window, d, h, w)) return 0.0f;
         const int32_t *start = &starts[size_t(index) * 3];
