@@ -63,7 +63,7 @@ __device__ void score(const spinect_head_arguments &a, int64_t voxel, int first,
 }
 
 template <class Element>
-__global__ void __launch_bounds__(head_threads) head_kernel(const __grid_constant__ spinect_head_arguments a) {
+__global__ void __launch_bounds__(head_threads, 8) head_kernel(const __grid_constant__ spinect_head_arguments a) {
     int64_t per_window = voxels(a.shape), voxel = int64_t(blockIdx.x) * head_threads + threadIdx.x;
     if (voxel >= a.windows * per_window) return;
     int64_t window = voxel / per_window;

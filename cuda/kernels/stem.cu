@@ -81,7 +81,8 @@ __global__ void __launch_bounds__(stem_threads)
         int group = item % groups, quad = item / groups;
         int w = quad % (width / 4) * 4, h = quad / (width / 4) % height, d = quad / (width / 4) / height;
         float sums[4][8] = {};
-#pragma unroll
+        // Unrolled, all weights would be kept from one item to the next, which no number of registers can do.
+#pragma unroll 1
         for (int kd = 0; kd < 3; ++kd) {
 #pragma unroll
             for (int kh = 0; kh < 3; ++kh) {
