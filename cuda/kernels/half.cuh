@@ -1,5 +1,5 @@
-// Half precision as bits: two in a register. Rounded to nearest even; numbers beyond 65504 become infinite, and a network
-// that makes one ends as "not a number" and not as a label.
+// Half precision as bits: two in a register. Rounded to nearest even. What is too large for a half, 65520 and more, becomes
+// "not a number" and not infinite: an infinity can vanish in a later ReLU, but a NaN reaches every sum behind it.
 
 #pragma once
 
@@ -17,8 +17,7 @@ inline uint16_t half_of(float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
     uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
-    if (magnitude > 0x7f800000) return uint16_t(sign | 0x7fff);
-    if (magnitude >= 0x477ff000) return uint16_t(sign | 0x7c00); // 65520 and more round to infinity
+    if (magnitude >= 0x477ff000) return 0x7fff; // 65520 and more, infinity, NaN
     int shift = 13;
     uint32_t mantissa = magnitude - (112u << 23); // exponent bias 127 to 15
     if (magnitude < 0x38800000) {                 // below 2^-14: subnormal, in units of 2^-24
@@ -56,6 +55,7 @@ struct Pair {
 
 __device__ inline uint32_t halves_of(float low, float high) {
     __half2 halves = __floats2half2_rn(low, high);
+    halves = __hfma2(halves, __float2half2_rn(0.0f), halves); // infinity times 0 is NaN; all else stays as it is
     return *reinterpret_cast<uint32_t *>(&halves);
 }
 

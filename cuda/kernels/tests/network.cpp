@@ -154,7 +154,7 @@ struct OnDevice {
         spinect_convolution_arguments arguments = {precision, windows, output->shape, first.channels, second_channels, outputs, first.data(),
                                                    second ? second->data() : nullptr, packed.data(), bias.data(), output->data(),
                                                    pooled ? pooled->data() : nullptr};
-        CHECK(spinect_convolution(&arguments, nullptr) == 0, "not launched");
+        LAUNCH(spinect_convolution(&arguments, nullptr));
         return output;
     }
 
@@ -172,7 +172,7 @@ struct OnDevice {
                 first = map(0);
                 spinect_stem_arguments arguments = {precision, whitened.data(), grid, outside, starts.data(), windows, network.window,
                                                     network.channels[0], packed.data(), bias.data(), first->data()};
-                CHECK(spinect_stem(&arguments, nullptr) == 0, "not launched");
+                LAUNCH(spinect_stem(&arguments, nullptr));
             } else {
                 first = convolution(*current, nullptr, layer, level, nullptr);
             }
@@ -190,7 +190,7 @@ struct OnDevice {
             Device<float> bias(padded_bias(layer.bias));
             auto up = map(level);
             spinect_upsample_arguments arguments = {precision, windows, current->shape, inputs, outputs, current->data(), packed.data(), bias.data(), up->data()};
-            CHECK(spinect_upsample(&arguments, nullptr) == 0, "not launched");
+            LAUNCH(spinect_upsample(&arguments, nullptr));
             auto first = convolution(*skips[level], up.get(), network.decoder[level][0], level, nullptr);
             current = convolution(*first, nullptr, network.decoder[level][1], level, nullptr);
         }
@@ -202,7 +202,7 @@ struct OnDevice {
         Device<float> weights(weight), bias(network.head[0].bias);
         Device<float> probabilities(size_t(windows * network.classes * spinect::voxels(network.window)));
         spinect_head_arguments arguments = {precision, windows, network.window, inputs, network.classes, current->data(), weights.data(), bias.data(), probabilities.data()};
-        CHECK(spinect_head(&arguments, nullptr) == 0, "not launched");
+        LAUNCH(spinect_head(&arguments, nullptr));
         return probabilities.values();
     }
 };

@@ -21,11 +21,11 @@ void compare_stem(spinect_precision precision, spinect_extent grid, spinect_exte
     const float outside = -3.25f;
     spinect_stem_arguments arguments = {precision, whitened.data(), grid, outside, places.data(), windows, window, outputs, packed.data(),
                                         biases.data(), output.data()};
-    CHECK(spinect_stem(&arguments, nullptr) == 0, "not launched");
+    LAUNCH(spinect_stem(&arguments, nullptr));
     spinect_pool_arguments maxima_of = {precision, windows, window, outputs, output.data(), maxima.data()};
     bool even = window.d % 2 == 0 && window.h % 2 == 0 && window.w % 2 == 0;
     CHECK(even || spinect_pool(&maxima_of, nullptr) != 0, "maxima of an odd shape");
-    CHECK(!pooled || spinect_pool(&maxima_of, nullptr) == 0, "not launched");
+    if (pooled) LAUNCH(spinect_pool(&maxima_of, nullptr));
     auto input = [&](int index, int d, int h, int w) {
         if (!spinect::within(window, d, h, w)) return 0.0f;
         const int32_t *start = &starts[size_t(index) * 3];
@@ -64,7 +64,7 @@ void compare_upsample(spinect_precision precision, int windows, spinect_extent s
     spinect_upsample_pack(precision, inputs, outputs, weight.data(), packed.data());
     Device<float> biases(padded_bias(bias));
     spinect_upsample_arguments arguments = {precision, windows, shape, inputs, outputs, input.data(), packed.data(), biases.data(), output.data()};
-    CHECK(spinect_upsample(&arguments, nullptr) == 0, "not launched");
+    LAUNCH(spinect_upsample(&arguments, nullptr));
     int wrong = 0;
     for (int window = 0; window < windows; ++window) {
         for (int64_t voxel = 0; voxel < spinect::voxels(twice); ++voxel) {
@@ -91,7 +91,7 @@ void compare_head(spinect_precision precision, int windows, spinect_extent shape
     Device<float> weights(weight), biases(bias);
     Device<float> probabilities(size_t(windows * spinect::voxels(shape) * classes));
     spinect_head_arguments arguments = {precision, windows, shape, inputs, classes, input.data(), weights.data(), biases.data(), probabilities.data()};
-    CHECK(spinect_head(&arguments, nullptr) == 0, "not launched");
+    LAUNCH(spinect_head(&arguments, nullptr));
     int wrong = 0;
     int64_t voxels = spinect::voxels(shape);
     for (int64_t voxel = 0; voxel < windows * voxels; ++voxel) {
@@ -158,7 +158,7 @@ TEST(a_score_that_is_no_number_makes_every_probability_none) {
         Device<float> weight(std::vector<float>(size_t(classes) * 16, 0.5f)), bias(std::vector<float>(size_t(classes), 0.0f));
         Device<float> probabilities(size_t(classes) * 2);
         spinect_head_arguments arguments = {SPINECT_F16, 1, {1, 1, 2}, 16, classes, input.data(), weight.data(), bias.data(), probabilities.data()};
-        CHECK(spinect_head(&arguments, nullptr) == 0, "not launched");
+        LAUNCH(spinect_head(&arguments, nullptr));
         for (int k = 0; k < classes; ++k) {
             CHECK(isnan(probabilities.data()[k * 2]) && !isnan(probabilities.data()[k * 2 + 1]), "class %d of %d", k, classes);
         }

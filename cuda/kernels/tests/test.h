@@ -12,7 +12,28 @@
 #include "../extent.cuh"
 #include "../half.cuh"
 
+#ifdef __CUDACC__
+#include "gpu.h"
+#endif
+
 namespace test {
+
+#ifndef __CUDACC__
+
+constexpr bool on_gpu = false;
+
+inline char *allocate(size_t bytes) {
+    return new char[bytes];
+}
+inline void release(char *bytes) {
+    delete[] bytes;
+}
+/// Waits for what was launched; the emulation has finished it already.
+inline bool finished() {
+    return true;
+}
+
+#endif
 
 struct Test {
     const char *name;
@@ -46,6 +67,9 @@ extern int failures;
         }                                                        \
     } while (0)
 
+/// A launch, which must succeed.
+#define LAUNCH(call) CHECK((call) == 0 && test::finished(), "not launched, or failed")
+
 /// Reproducible numbers.
 struct Random {
     uint64_t state;
@@ -66,22 +90,21 @@ struct Random {
     }
 };
 
-/// Memory of the device, which begins at a multiple of 256 as cudaMalloc's does, and ends exactly where it says.
+/// Memory of the device, which begins at a multiple of 256 as cudaMalloc's does.
 template <class T>
 class Device {
-    // Beyond the end stands what no kernel may change; AddressSanitizer sees what one may not read.
     static constexpr size_t alignment = 256;
-    std::vector<char> bytes;
+    size_t count, total;
+    char *bytes;
     T *first;
-    size_t count;
 
 public:
-    explicit Device(size_t count, int fill = 0xff) : bytes(count * sizeof(T) + alignment, 0), count(count) {
-        // As far to the end as alignment allows.
-        size_t end = reinterpret_cast<size_t>(bytes.data()) + bytes.size();
-        size_t begin = (end - count * sizeof(T)) / alignment * alignment;
+    explicit Device(size_t count, int fill = 0xff) : count(count), total(count * sizeof(T) + 2 * alignment), bytes(allocate(total)) {
+        // As far to the end as alignment allows. Around it stands what no kernel may change.
+        size_t end = reinterpret_cast<size_t>(bytes) + total - 1, begin = (end - count * sizeof(T)) / alignment * alignment;
         first = reinterpret_cast<T *>(begin);
-        memset(first, fill, count * sizeof(T));
+        memset(bytes, 0, total);
+        memset(static_cast<void *>(first), fill, count * sizeof(T));
         emulation::add_memory(first, count * sizeof(T));
     }
     explicit Device(const std::vector<T> &values) : Device(values.size()) {
@@ -89,12 +112,12 @@ public:
     }
     Device(const Device &) = delete;
     ~Device() {
-        const char *end = reinterpret_cast<const char *>(first + count);
-        for (const char *byte = end; byte < bytes.data() + bytes.size(); ++byte) CHECK(*byte == 0, "written beyond the end of a buffer");
-        for (const char *byte = bytes.data(); byte < reinterpret_cast<const char *>(first); ++byte) {
-            CHECK(*byte == 0, "written before the beginning of a buffer");
-        }
+        const char *begin = reinterpret_cast<const char *>(first), *end = reinterpret_cast<const char *>(first + count);
+        int changed = 0;
+        for (const char *byte = bytes; byte < bytes + total; ++byte) changed += (byte < begin || byte >= end) && *byte != 0;
+        CHECK(changed == 0, "%d bytes before or beyond a buffer", changed);
         emulation::remove_memory(first);
+        release(bytes);
     }
 
     T *data() const { return first; }

@@ -1,0 +1,40 @@
+// In place of emulation.h where nvcc compiles the tests: the same tests on a GPU, in memory that both sides see.
+
+#pragma once
+
+#include <cuda_runtime.h>
+#include <new>
+#include <stdint.h>
+
+namespace emulation {
+
+// What only the emulation can be told or asked.
+enum class Order { forward, backward };
+inline Order order = Order::forward;
+inline int multiprocessors = 1;
+struct Counts {
+    int64_t blocks, copies, matrices, products, conflicts;
+};
+inline Counts counts = {};
+inline void add_memory(const void *, size_t) {}
+inline void remove_memory(const void *) {}
+
+} // namespace emulation
+
+namespace test {
+
+constexpr bool on_gpu = true;
+
+inline char *allocate(size_t bytes) {
+    void *memory = nullptr;
+    if (cudaMallocManaged(&memory, bytes) != cudaSuccess) throw std::bad_alloc();
+    return static_cast<char *>(memory);
+}
+inline void release(char *bytes) {
+    cudaFree(bytes);
+}
+inline bool finished() {
+    return cudaDeviceSynchronize() == cudaSuccess;
+}
+
+} // namespace test
