@@ -25,6 +25,24 @@ TEST(floats_round_to_the_nearest_half_and_ties_to_even) {
     CHECK(half_of(1e-10f) == 0 && half_of(-1e-10f) == 0x8000, "the smallest");
 }
 
+TEST(the_matrices_lie_in_registers_as_the_ptx_isa_says) {
+    // In its own words: "Matrix Fragments for mma.m16n8k16 with floating point type", elements a0 to a7, b0 to b3, c0 to c3.
+    int wrong = 0;
+    auto differ = [&](Entry entry, int row, int column) { wrong += entry.row != row || entry.column != column; };
+    for (int lane = 0; lane < 32; ++lane) {
+        int group = lane >> 2, thread_in_group = lane % 4;
+        for (int i = 0; i < 8; ++i) {
+            int row = i < 2 || (i >= 4 && i < 6) ? group : group + 8;
+            differ(entry_of_a(lane, i / 2, i % 2), row, thread_in_group * 2 + (i & 1) + (i >= 4 ? 8 : 0));
+        }
+        for (int i = 0; i < 4; ++i) {
+            differ(entry_of_b(lane, i / 2, i % 2), thread_in_group * 2 + (i & 1) + (i >= 2 ? 8 : 0), group);
+            differ(entry_of_sums(lane, i), i < 2 ? group : group + 8, thread_in_group * 2 + (i & 1));
+        }
+    }
+    CHECK(wrong == 0, "%d entries", wrong);
+}
+
 TEST(each_entry_of_the_matrices_has_one_place) {
     bool a[16][16] = {}, b[16][8] = {}, sums[16][8] = {}, tile[16][32] = {};
     int repeated = 0;
