@@ -3,8 +3,9 @@
 #pragma once
 
 #include <cuda_runtime.h>
-#include <new>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 namespace emulation {
 
@@ -27,7 +28,11 @@ constexpr bool on_gpu = true;
 
 inline char *allocate(size_t bytes) {
     void *memory = nullptr;
-    if (cudaMallocManaged(&memory, bytes) != cudaSuccess) throw std::bad_alloc();
+    cudaError_t error = cudaMallocManaged(&memory, bytes);
+    if (error != cudaSuccess) {
+        fprintf(stderr, "no memory on a GPU: %s\n", cudaGetErrorString(error));
+        exit(2);
+    }
     return static_cast<char *>(memory);
 }
 inline void release(char *bytes) {
