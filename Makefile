@@ -1,6 +1,7 @@
 # Builds, installs and packs spinect. Needs GNU make, cargo and coreutils.
 #
 #   make install PREFIX=/usr DESTDIR=/tmp/image LIBDIR=/usr/lib/x86_64-linux-gnu
+#   make build && sudo make install BUILT=target/release     where root has no cargo
 #   make dist                                  a release archive, the same bytes every time
 #
 # `cargo cinstall` (cargo-c) installs headers, libraries, spinect.pc and the CMake package to the same places; this adds the
