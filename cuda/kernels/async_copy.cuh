@@ -12,7 +12,8 @@ namespace spinect {
 /// Copies 16 bytes, both addresses multiples of 16, or writes zeros and reads nothing if not `inside`.
 __device__ inline void copy_async(uint32_t to, const void *from, bool inside) {
     int bytes = inside ? 16 : 0;
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(__cvta_generic_to_global(from)), "r"(bytes) : "memory");
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(__cvta_generic_to_global(from)), "r"(bytes)
+                 : "memory");
 }
 
 /// Closes a group: the copies that this thread has begun since the last one.

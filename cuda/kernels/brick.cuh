@@ -45,16 +45,10 @@ struct LargeBrick : BrickOf<1, 4, 8, 8> {
     /// From a place in the halo to that one further along the stacked axis.
     static constexpr int stack_step = halo_layer;
 
-    SPINECT_BOTH static constexpr Cell cell(int row) {
-        return {0, row / 16 % 4, row / rows_of_warp * 2 + row / 8 % 2, row % 8};
-    }
-    SPINECT_BOTH static constexpr int row(Cell cell) {
-        return cell.h / 2 * rows_of_warp + cell.d * 16 + cell.h % 2 * 8 + cell.w;
-    }
+    SPINECT_BOTH static constexpr Cell cell(int row) { return {0, row / 16 % 4, row / rows_of_warp * 2 + row / 8 % 2, row % 8}; }
+    SPINECT_BOTH static constexpr int row(Cell cell) { return cell.h / 2 * rows_of_warp + cell.d * 16 + cell.h % 2 * 8 + cell.w; }
     /// Tap `along` (0 to 2) of the stacked axis and tap `across` (0 to 8) of the other two.
-    SPINECT_BOTH static constexpr Cell tap(int along, int across) {
-        return {0, along, across / 3, across % 3};
-    }
+    SPINECT_BOTH static constexpr Cell tap(int along, int across) { return {0, along, across / 3, across % 3}; }
 };
 
 /// For levels of few voxels: several windows. Rows: W, D, two windows, all of H (stacked), the other windows (a warp each).
@@ -67,9 +61,7 @@ struct SmallBrick : BrickOf<8, 2, 4, 4> {
     SPINECT_BOTH static constexpr int row(Cell cell) {
         return cell.window / 2 * rows_of_warp + cell.h * 16 + cell.window % 2 * 8 + cell.d * 4 + cell.w;
     }
-    SPINECT_BOTH static constexpr Cell tap(int along, int across) {
-        return {0, across / 3, along, across % 3};
-    }
+    SPINECT_BOTH static constexpr Cell tap(int along, int across) { return {0, across / 3, along, across % 3}; }
 };
 
 /// How far a tap's voxel lies from that of tap (0, 0, 0), in positions.
@@ -100,7 +92,8 @@ constexpr bool sound() {
     }
     for (int along = 0; along < 3; ++along) {
         for (int across = 0; across < 9; ++across) {
-            if (tap_step<Brick>(Brick::tap(along, across)) != tap_step<Brick>(Brick::tap(0, across)) + along * Brick::stack_step) return false;
+            if (tap_step<Brick>(Brick::tap(along, across)) != tap_step<Brick>(Brick::tap(0, across)) + along * Brick::stack_step)
+                return false;
         }
     }
     return Brick::rows == warps * rows_of_warp;
@@ -114,7 +107,8 @@ struct Bricks {
 
 template <class Brick>
 SPINECT_BOTH constexpr Bricks bricks_of(int windows, spinect_extent shape) {
-    return {ceil_div(windows, Brick::windows), ceil_div(shape.d, Brick::d), ceil_div(shape.h, Brick::h), ceil_div(shape.w, Brick::w)};
+    return {ceil_div(windows, Brick::windows), ceil_div(shape.d, Brick::d), ceil_div(shape.h, Brick::h),
+            ceil_div(shape.w, Brick::w)};
 }
 
 SPINECT_BOTH constexpr int64_t count(Bricks bricks) {

@@ -27,7 +27,8 @@ SPINECT_BOTH Covering covering(const int32_t *starts, int count, int size, int c
     return {first_above(starts, count, int64_t(coordinate) - size), first_above(starts, count, coordinate)};
 }
 
-__global__ void __launch_bounds__(row_threads) combine_kernel(const __grid_constant__ spinect_combine_arguments a, const __grid_constant__ Box box) {
+__global__ void __launch_bounds__(row_threads)
+    combine_kernel(const __grid_constant__ spinect_combine_arguments a, const __grid_constant__ Box box) {
     Voxel v = voxel_of(box);
     if (!v.inside) return;
     Covering d = covering(a.starts[0], a.count[0], a.window.d, v.d);
@@ -59,7 +60,8 @@ __global__ void __launch_bounds__(row_threads) combine_kernel(const __grid_const
     }
 }
 
-__global__ void __launch_bounds__(row_threads) winners_kernel(const __grid_constant__ spinect_winners_arguments a, const __grid_constant__ Box box) {
+__global__ void __launch_bounds__(row_threads)
+    winners_kernel(const __grid_constant__ spinect_winners_arguments a, const __grid_constant__ Box box) {
     Voxel v = voxel_of(box);
     if (!v.inside) return;
     int64_t grid = voxels(a.grid), at = place(a.grid, v.d, v.h, v.w);

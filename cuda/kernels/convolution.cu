@@ -86,7 +86,8 @@ size_t spinect_convolution_bytes(spinect_precision precision, int32_t first, int
     return numbers * (precision == SPINECT_F16 ? 2 : 4);
 }
 
-void spinect_convolution_pack(spinect_precision precision, int32_t first, int32_t second, int32_t outputs, const float *weight, void *packed) {
+void spinect_convolution_pack(spinect_precision precision, int32_t first, int32_t second, int32_t outputs, const float *weight,
+                              void *packed) {
     if (precision == SPINECT_F16) pack_f16({first, second}, outputs, weight, static_cast<uint16_t *>(packed));
     else pack_f32({first, second}, outputs, weight, static_cast<float *>(packed));
 }

@@ -68,13 +68,15 @@ __device__ inline void copy_halo(const Slice &slice, const int *places, int roun
     if (position >= Brick::positions) return;
     int place = places[position];
     bool inside = place >= 0;
-    copy_async(to + (eighth * eighth_positions + position) * 16, slice.from + int64_t(inside ? place : 0) * slice.voxel_bytes + eighth * 16, inside);
+    copy_async(to + (eighth * eighth_positions + position) * 16,
+               slice.from + int64_t(inside ? place : 0) * slice.voxel_bytes + eighth * 16, inside);
 }
 
 /// This thread's pieces of every step's weights, 16 bytes each.
 template <class Brick, int Columns>
 struct WeightPieces {
-    static constexpr int of_tile = tile_bytes / 16, count = taps_along * of_tile * (Columns / tile_columns), rounds = ceil_div(count, threads);
+    static constexpr int of_tile = tile_bytes / 16, count = taps_along * of_tile * (Columns / tile_columns),
+                         rounds = ceil_div(count, threads);
     /// In slice 0, step 0.
     const char *from[rounds];
 
@@ -82,7 +84,8 @@ struct WeightPieces {
 #pragma unroll
         for (int round = 0; round < rounds; ++round) {
             int piece = round * threads + int(threadIdx.x);
-            int along = piece / of_tile % taps_along, tile = piece / of_tile / taps_along + column_block * (Columns / tile_columns);
+            int along = piece / of_tile % taps_along,
+                tile = piece / of_tile / taps_along + column_block * (Columns / tile_columns);
             int64_t number = int64_t(tile) * slices * 27 + tap_number(Brick::tap(along, 0));
             from[round] = static_cast<const char *>(a.packed) + number * tile_bytes + piece % of_tile * 16;
         }

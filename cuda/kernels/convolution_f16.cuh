@@ -38,7 +38,8 @@ __device__ inline void write_results(const spinect_convolution_arguments &a, Cel
         int window = first.window + cell.window, d = first.d + cell.d, h = first.h + cell.h, w = first.w + cell.w;
         if (window >= a.windows || !within(a.shape, d, h, w) || channel >= channels) continue;
         int64_t voxel = window * voxels(a.shape) + place(a.shape, d, h, w);
-        *reinterpret_cast<Eight *>(static_cast<char *>(a.output) + (voxel * channels + channel) * 2) = eight_of<Columns>(results, row, eighth);
+        *reinterpret_cast<Eight *>(static_cast<char *>(a.output) + (voxel * channels + channel) * 2) =
+            eight_of<Columns>(results, row, eighth);
     }
 }
 

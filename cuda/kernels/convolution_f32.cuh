@@ -78,7 +78,8 @@ __global__ void __launch_bounds__(threads)
 #pragma unroll
                     for (int kw = 0; kw < 3; ++kw) {
                         int tap = tap_number({0, kd, kh, kw});
-                        const Four *factors = reinterpret_cast<const Four *>(weights + (tap * f32_slice + channel) * f32_columns + group * 8);
+                        const Four *factors =
+                            reinterpret_cast<const Four *>(weights + (tap * f32_slice + channel) * f32_columns + group * 8);
 #pragma unroll
                         for (int half = 0; half < 2; ++half) {
                             Four four = factors[half];

@@ -46,7 +46,8 @@ int launch(void (*kernel)(Parameters...), int64_t blocks, int threads, int share
     }
     if (shared_bytes > 16 * 1024) {
         // A preference only: as many blocks per multiprocessor as its shared memory holds.
-        cudaError_t error = cudaFuncSetAttribute(function, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
+        cudaError_t error =
+            cudaFuncSetAttribute(function, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
         if (error != cudaSuccess) return error;
     }
     cudaLaunchConfig_t config = {};

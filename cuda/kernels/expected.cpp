@@ -29,13 +29,17 @@ void say(const char *name, spinect_extent shape, int inputs, int outputs, Work w
     // The last round of blocks is not full; of less than one round, some multiprocessors have one block more than others.
     int64_t slots = int64_t(multiprocessors_of_h100) * work.blocks_per_multiprocessor;
     double full = double(work.blocks) / double(slots);
-    double idle = full > 1 ? double(ceil_div(work.blocks, slots)) / full : std::max(1.0, multiprocessors_of_h100 / double(work.blocks));
+    double idle =
+        full > 1 ? double(ceil_div(work.blocks, slots)) / full : std::max(1.0, multiprocessors_of_h100 / double(work.blocks));
     double tensor = work.flop / (peak * share) * idle, shared = work.shared_cycles / clock / multiprocessors_of_h100 * idle;
     double seconds = std::max({tensor, shared, work.memory_bytes / memory, work.cache_bytes / cache});
-    const char *bound = seconds == tensor ? "tensor" : seconds == shared ? "shared" : seconds == work.memory_bytes / memory ? "memory" : "cache";
-    printf("| %-11s | %2dx%2dx%2d | %3d -> %3d | %7.1f | %8lld | %6.1f | %6.2f | %6.2f | %6.2f | %6.2f | %-6s |\n", name, shape.d, shape.h, shape.w, inputs,
-           outputs, work.flop * 1e-9, static_cast<long long>(work.blocks), full, tensor * 1e3, shared * 1e3, work.memory_bytes / memory * 1e3,
-           seconds * 1e3, bound);
+    const char *bound = seconds == tensor                       ? "tensor"
+                        : seconds == shared                     ? "shared"
+                        : seconds == work.memory_bytes / memory ? "memory"
+                                                                : "cache";
+    printf("| %-11s | %2dx%2dx%2d | %3d -> %3d | %7.1f | %8lld | %6.1f | %6.2f | %6.2f | %6.2f | %6.2f | %-6s |\n", name, shape.d,
+           shape.h, shape.w, inputs, outputs, work.flop * 1e-9, static_cast<long long>(work.blocks), full, tensor * 1e3,
+           shared * 1e3, work.memory_bytes / memory * 1e3, seconds * 1e3, bound);
     total += seconds;
     total_flop += work.flop;
 }
@@ -82,8 +86,9 @@ void upsampling(int windows, int level, int inputs, int outputs) {
 void streaming(const char *name, int windows, int inputs, int outputs, double flop, double bytes) {
     spinect_extent shape = {32, 64, 64};
     double rows = double(windows) * double(voxels(shape)), seconds = std::max(rows * bytes / memory, rows * flop / (60e12 * 0.6));
-    printf("| %-11s | %2dx%2dx%2d | %3d -> %3d | %7.1f | %8s | %6s | %6s | %6s | %6.2f | %6.2f | %-6s |\n", name, shape.d, shape.h, shape.w, inputs, outputs,
-           rows * flop * 1e-9, "", "", "", "", rows * bytes / memory * 1e3, seconds * 1e3, rows * bytes / memory == seconds ? "memory" : "FMA");
+    printf("| %-11s | %2dx%2dx%2d | %3d -> %3d | %7.1f | %8s | %6s | %6s | %6s | %6.2f | %6.2f | %-6s |\n", name, shape.d,
+           shape.h, shape.w, inputs, outputs, rows * flop * 1e-9, "", "", "", "", rows * bytes / memory * 1e3, seconds * 1e3,
+           rows * bytes / memory == seconds ? "memory" : "FMA");
     total += seconds;
     total_flop += rows * flop;
 }
@@ -93,7 +98,8 @@ void streaming(const char *name, int windows, int inputs, int outputs, double fl
 int main(int count, char **arguments) {
     int windows = count > 1 ? atoi(arguments[1]) : 175;
     const int channels[] = {32, 64, 128, 256, 512};
-    printf("| layer       | shape    | channels   | GFLOP   | blocks   | rounds | tensor | shared | memory | ms     | bound  |\n");
+    printf(
+        "| layer       | shape    | channels   | GFLOP   | blocks   | rounds | tensor | shared | memory | ms     | bound  |\n");
     printf("|---|---|---|---|---|---|---|---|---|---|---|\n");
     streaming("stem", windows, 1, 32, 2 * 27 * 32, 4 + 64);
     for (int level = 0; level < 5; ++level) {
@@ -107,5 +113,6 @@ int main(int count, char **arguments) {
     }
     streaming("head", windows, 32, 3, 2 * 32 * 3, 64 + 12);
     streaming("combine", windows, 3, 3, 3, 12 * 1.3);
-    printf("\n%d windows: %.1f TFLOP, %.1f ms, %.0f TFLOP/s\n", windows, total_flop * 1e-12, total * 1e3, total_flop / total * 1e-12);
+    printf("\n%d windows: %.1f TFLOP, %.1f ms, %.0f TFLOP/s\n", windows, total_flop * 1e-12, total * 1e3,
+           total_flop / total * 1e-12);
 }

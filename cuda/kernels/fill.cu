@@ -28,7 +28,8 @@ __device__ T read(const char *at) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(row_threads) fill_kernel(const __grid_constant__ spinect_fill_arguments a, const __grid_constant__ Box box) {
+__global__ void __launch_bounds__(row_threads)
+    fill_kernel(const __grid_constant__ spinect_fill_arguments a, const __grid_constant__ Box box) {
     Voxel v = voxel_of(box);
     uint32_t saturated = 0, low = ~0u, high = 0;
     if (v.inside) {

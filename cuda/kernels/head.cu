@@ -51,7 +51,8 @@ __device__ void score(const spinect_head_arguments &a, int64_t voxel, int first,
 #pragma unroll
         for (int i = 0; i < at_once; ++i) {
             if (first + i >= a.classes) continue;
-            const Floats4 *weight = reinterpret_cast<const Floats4 *>(a.weight + int64_t(first + i) * channels + part * Element::channels);
+            const Floats4 *weight =
+                reinterpret_cast<const Floats4 *>(a.weight + int64_t(first + i) * channels + part * Element::channels);
 #pragma unroll
             for (int quad = 0; quad < Element::channels / 4; ++quad) {
                 Floats4 four = weight[quad];

@@ -45,7 +45,8 @@ __global__ void __launch_bounds__(pool_threads)
     for (int corner = 0; corner < 8; ++corner) {
         int64_t from = ((plane * 2 + corner / 4) * full.h + h * 2 + corner / 2 % 2) * full.w + w * 2 + corner % 2;
         Sixteen sixteen = input[from * parts + part];
-        for (int i = 0; i < 4; ++i) largest.words[i] = corner == 0 ? sixteen.words[i] : Element::larger(largest.words[i], sixteen.words[i]);
+        for (int i = 0; i < 4; ++i)
+            largest.words[i] = corner == 0 ? sixteen.words[i] : Element::larger(largest.words[i], sixteen.words[i]);
     }
     output[piece] = largest;
 }

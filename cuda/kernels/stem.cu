@@ -34,15 +34,16 @@ struct alignas(16) Float4 {
 /// Eight neighboring outputs of a voxel.
 __device__ void write(float *output, const float (&values)[8]) {
     for (int half = 0; half < 2; ++half) {
-        reinterpret_cast<Float4 *>(output)[half] = {{values[half * 4], values[half * 4 + 1], values[half * 4 + 2], values[half * 4 + 3]}};
+        reinterpret_cast<Float4 *>(output)[half] = {
+            {values[half * 4], values[half * 4 + 1], values[half * 4 + 2], values[half * 4 + 3]}};
     }
 }
 struct alignas(16) Half8 {
     uint32_t pairs[4];
 };
 __device__ void write(uint16_t *output, const float (&values)[8]) {
-    *reinterpret_cast<Half8 *>(output) = {{halves_of(values[0], values[1]), halves_of(values[2], values[3]), halves_of(values[4], values[5]),
-                                           halves_of(values[6], values[7])}};
+    *reinterpret_cast<Half8 *>(output) = {{halves_of(values[0], values[1]), halves_of(values[2], values[3]),
+                                           halves_of(values[4], values[5]), halves_of(values[6], values[7])}};
 }
 
 template <class Element>
@@ -92,7 +93,8 @@ __global__ void __launch_bounds__(stem_threads)
                 for (int i = 0; i < 6; ++i) inputs[i] = row[i];
 #pragma unroll
                 for (int kw = 0; kw < 3; ++kw) {
-                    const Float4 *factors = reinterpret_cast<const Float4 *>(weights + ((kd * 3 + kh) * 3 + kw) * columns + group * 8);
+                    const Float4 *factors =
+                        reinterpret_cast<const Float4 *>(weights + ((kd * 3 + kh) * 3 + kw) * columns + group * 8);
 #pragma unroll
                     for (int half = 0; half < 2; ++half) {
                         Float4 four = factors[half];

@@ -23,7 +23,8 @@ __global__ void __launch_bounds__(f32_threads) upsample_f32(const __grid_constan
     for (int first = 0; first < inputs; first += f32_step) {
         for (int i = int(threadIdx.x); i < f32_rows * f32_step; i += f32_threads) {
             int row = i / f32_step, channel = i % f32_step;
-            rows[row * f32_row_pitch + channel] = first_row + row < count ? input[(first_row + row) * inputs + first + channel] : 0;
+            rows[row * f32_row_pitch + channel] =
+                first_row + row < count ? input[(first_row + row) * inputs + first + channel] : 0;
         }
         for (int i = int(threadIdx.x); i < f32_step * f32_columns; i += f32_threads) {
             factors[i] = packed[int64_t(first + i / f32_columns) * columns + first_column + i % f32_columns];
@@ -45,7 +46,8 @@ __global__ void __launch_bounds__(f32_threads) upsample_f32(const __grid_constan
         if (row >= count) break;
         for (int i = 0; i < 8; ++i) {
             int column = first_column + i * 8 + group, output = column % channels;
-            static_cast<float *>(a.output)[corner_of(a.shape, row, column / channels) * channels + output] = sums[voxel][i] + a.bias[output];
+            static_cast<float *>(a.output)[corner_of(a.shape, row, column / channels) * channels + output] =
+                sums[voxel][i] + a.bias[output];
         }
     }
 }

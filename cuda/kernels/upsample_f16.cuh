@@ -28,7 +28,8 @@ SPINECT_BOTH constexpr int64_t corner_of(spinect_extent shape, int64_t place, in
 }
 
 /// Copies step `slice` of the reduction.
-__device__ inline void copy_step(const spinect_upsample_arguments &a, int64_t first_row, int first_tile, int slices, int slice, uint32_t to) {
+__device__ inline void copy_step(const spinect_upsample_arguments &a, int64_t first_row, int first_tile, int slices, int slice,
+                                 uint32_t to) {
     using U = Upsample16;
     int64_t count = a.windows * voxels(a.shape);
     int channels = padded(a.inputs);

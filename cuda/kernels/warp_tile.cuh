@@ -37,14 +37,15 @@ template <int Columns>
 __device__ inline void load(Factors<Columns> &factors, uint32_t address, uint32_t apart) {
     uint32_t lane = threadIdx.x % 32;
 #pragma unroll
-    for (int pair = 0; pair < Columns / 16; ++pair) load_shared(factors.pairs[pair], address + pair / 2 * apart + pair % 2 * 512 + lane * 16);
+    for (int pair = 0; pair < Columns / 16; ++pair)
+        load_shared(factors.pairs[pair], address + pair / 2 * apart + pair % 2 * 512 + lane * 16);
 }
 
 template <int Columns>
 __device__ inline void multiply(WarpTile<Columns> &tile, int rows, const uint32_t (&a)[4], const Factors<Columns> &factors) {
 #pragma unroll
     for (int columns = 0; columns < Columns / 8; ++columns) {
-        const uint32_t(&pair)[4] = factors.pairs[columns / 2];
+        const uint32_t (&pair)[4] = factors.pairs[columns / 2];
         multiply(tile.sums[rows][columns], a, pair[columns % 2 * 2], pair[columns % 2 * 2 + 1]);
     }
 }

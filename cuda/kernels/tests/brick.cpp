@@ -34,7 +34,9 @@ bool taps_are_neighbors() {
         bool seen[27] = {};
         for (int tap = 0; tap < 27; ++tap) {
             Cell step = Brick::tap(tap % 3, tap / 3), at = Brick::cell_at(before + tap_step<Brick>(step));
-            if (at.window != cell.window || at.d != cell.d + step.d - 1 || at.h != cell.h + step.h - 1 || at.w != cell.w + step.w - 1) return false;
+            if (at.window != cell.window || at.d != cell.d + step.d - 1 || at.h != cell.h + step.h - 1 ||
+                at.w != cell.w + step.w - 1)
+                return false;
             seen[tap_number(step)] = true;
         }
         for (bool each : seen) {
@@ -47,7 +49,15 @@ bool taps_are_neighbors() {
 } // namespace
 
 TEST(every_voxel_is_a_row_of_exactly_one_brick) {
-    for (spinect_extent shape : {spinect_extent{32, 64, 64}, {16, 32, 32}, {8, 16, 16}, {4, 8, 8}, {2, 4, 4}, {1, 1, 1}, {3, 5, 9}, {5, 70, 1}, {7, 1, 33}}) {
+    for (spinect_extent shape : {spinect_extent{32, 64, 64},
+                                 {16, 32, 32},
+                                 {8, 16, 16},
+                                 {4, 8, 8},
+                                 {2, 4, 4},
+                                 {1, 1, 1},
+                                 {3, 5, 9},
+                                 {5, 70, 1},
+                                 {7, 1, 33}}) {
         for (int windows : {1, 2, 7, 8, 9}) {
             CHECK(covers<LargeBrick>(windows, shape), "large, %d windows of %d x %d x %d", windows, shape.d, shape.h, shape.w);
             CHECK(covers<SmallBrick>(windows, shape), "small, %d windows of %d x %d x %d", windows, shape.d, shape.h, shape.w);

@@ -12,7 +12,8 @@ struct Layer {
 };
 
 /// The layer at one output, in f64 from what the kernel is given.
-double exact(const Layer &layer, const Map &first, const Map *second, const std::vector<float> &weight, float bias, int window, int d, int h, int w, int output) {
+double exact(const Layer &layer, const Map &first, const Map *second, const std::vector<float> &weight, float bias, int window,
+             int d, int h, int w, int output) {
     double sum = bias;
     int inputs = layer.first + layer.second;
     for (int input = 0; input < inputs; ++input) {
@@ -67,7 +68,8 @@ void compare(spinect_precision precision, const Layer &layer, int sparse = 1) {
                         if (channel >= layer.outputs) {
                             wrong += got != 0;
                         } else if (place++ % sparse == 0) {
-                            wrong += !near(precision, got, exact(layer, first, &second, weight, bias[size_t(channel)], window, d, h, w, channel));
+                            wrong += !near(precision, got,
+                                           exact(layer, first, &second, weight, bias[size_t(channel)], window, d, h, w, channel));
                         } else {
                             wrong += !(got >= 0);
                         }
@@ -134,7 +136,8 @@ TEST(a_convolution_takes_any_number_of_channels_and_pads_with_zeros) {
 }
 
 TEST(a_convolution_takes_any_shape) {
-    for (spinect_extent shape : {spinect_extent{1, 1, 1}, {1, 1, 70}, {1, 70, 1}, {70, 1, 1}, {5, 9, 17}, {3, 7, 11}, {9, 2, 5}}) {
+    for (spinect_extent shape :
+         {spinect_extent{1, 1, 1}, {1, 1, 70}, {1, 70, 1}, {70, 1, 1}, {5, 9, 17}, {3, 7, 11}, {9, 2, 5}}) {
         compare_all_ways({2, shape, 16, 0, 16, false}, 2);
     }
 }
@@ -171,7 +174,8 @@ TEST(a_windows_bits_do_not_depend_on_the_windows_beside_it) {
     spinect_convolution_pack(SPINECT_F16, 16, 0, 64, weight.data(), packed.data());
     Device<float> bias(std::vector<float>(64, 0.1f));
     Map output_of_all(SPINECT_F16, 9, shape, 64), output_of_one(SPINECT_F16, 1, shape, 64);
-    spinect_convolution_arguments arguments = {SPINECT_F16, 9, shape, 16, 0, 64, all.data(), nullptr, packed.data(), bias.data(), output_of_all.data(), nullptr};
+    spinect_convolution_arguments arguments = {
+        SPINECT_F16, 9, shape, 16, 0, 64, all.data(), nullptr, packed.data(), bias.data(), output_of_all.data(), nullptr};
     LAUNCH(spinect_convolution(&arguments, nullptr));
     for (int window : {0, 5, 8}) {
         memcpy(one.data(), static_cast<char *>(all.data()) + one.bytes() * size_t(window), one.bytes());
@@ -199,21 +203,25 @@ TEST(what_overflows_a_half_or_is_no_number_is_none_from_then_on) {
         Device<char> packed(spinect_convolution_bytes(precision, 16, 0, 16));
         spinect_convolution_pack(precision, 16, 0, 16, weight.data(), packed.data());
         Device<float> bias(std::vector<float>(16, 0.0f));
-        spinect_convolution_arguments arguments = {precision, 1, shape, 16, 0, 16, input.data(), nullptr, packed.data(), bias.data(), output.data(), pooled.data()};
+        spinect_convolution_arguments arguments = {
+            precision, 1, shape, 16, 0, 16, input.data(), nullptr, packed.data(), bias.data(), output.data(), pooled.data()};
         LAUNCH(spinect_convolution(&arguments, nullptr));
         auto lost = [&](float value) { return precision == SPINECT_F16 ? isnan(value) : isinf(value); };
-        CHECK(lost(output.get(3, 5)) && lost(pooled.get(0, 5)), "an overflow is %g, pooled %g", double(output.get(3, 5)), double(pooled.get(0, 5)));
+        CHECK(lost(output.get(3, 5)) && lost(pooled.get(0, 5)), "an overflow is %g, pooled %g", double(output.get(3, 5)),
+              double(pooled.get(0, 5)));
         CHECK(output.get(2, 5) == 0, "its neighbor is %g", double(output.get(2, 5)));
         input.set(3, 2, NAN);
         LAUNCH(spinect_convolution(&arguments, nullptr));
-        CHECK(isnan(output.get(3, 5)) && isnan(pooled.get(0, 5)), "no number is %g, pooled %g", double(output.get(3, 5)), double(pooled.get(0, 5)));
+        CHECK(isnan(output.get(3, 5)) && isnan(pooled.get(0, 5)), "no number is %g, pooled %g", double(output.get(3, 5)),
+              double(pooled.get(0, 5)));
     }
 }
 
 TEST(a_layer_that_cannot_be_is_refused) {
     spinect_extent shape = {2, 4, 3};
     Map map(SPINECT_F16, 1, shape, 16);
-    spinect_convolution_arguments arguments = {SPINECT_F16, 1, shape, 16, 0, 16, map.data(), nullptr, nullptr, nullptr, map.data(), map.data()};
+    spinect_convolution_arguments arguments = {SPINECT_F16, 1,       shape,   16,      0,          16,
+                                               map.data(),  nullptr, nullptr, nullptr, map.data(), map.data()};
     CHECK(spinect_convolution(&arguments, nullptr) != 0, "maxima of an odd width");
     arguments.pooled = nullptr;
     arguments.shape.d = 0;

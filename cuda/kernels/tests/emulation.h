@@ -103,7 +103,8 @@ inline int multiprocessors() {
 }
 
 template <class... Parameters, class... Arguments>
-int launch(void (*kernel)(Parameters...), int64_t blocks, int threads, int shared_bytes, spinect_stream, const Arguments &...arguments) {
+int launch(void (*kernel)(Parameters...), int64_t blocks, int threads, int shared_bytes, spinect_stream,
+           const Arguments &...arguments) {
     emulation::run(blocks, threads, shared_bytes, [&] { kernel(arguments...); });
     return 0;
 }

@@ -26,7 +26,9 @@ void compare_fill(int voxel_type, const std::vector<T> &special) {
     }
     Device<char> voxels(bytes);
     spinect_extent grid = {4, 5, 300};
-    auto source = [&](int axis, int o) { return axis == 0 ? 2 - o * n[0] / grid.d : axis == 1 ? o * n[1] / grid.h : o * n[2] / grid.w; };
+    auto source = [&](int axis, int o) {
+        return axis == 0 ? 2 - o * n[0] / grid.d : axis == 1 ? o * n[1] / grid.h : o * n[2] / grid.w;
+    };
     std::vector<uint64_t> shares[3];
     for (int o = 0; o < grid.d; ++o) shares[0].push_back(size_t(source(0, o)) * plane);
     for (int o = 0; o < grid.h; ++o) shares[1].push_back(size_t(source(1, o)) * row);
@@ -34,8 +36,21 @@ void compare_fill(int voxel_type, const std::vector<T> &special) {
     Device<uint64_t> d(shares[0]), h(shares[1]), w(shares[2]), saturated(std::vector<uint64_t>{0});
     Device<uint32_t> range(std::vector<uint32_t>{~0u, 0});
     Device<float> whitened(size_t(spinect::voxels(grid)));
-    spinect_fill_arguments arguments = {voxel_type, voxels.data() + 1, {d.data(), h.data(), w.data()}, grid, {0, 1, 2}, {4, 5, 299}, 1.7, -24.3, -100, 90.5,
-                                        12.25f, 33.3f, whitened.data(), saturated.data(), range.data()};
+    spinect_fill_arguments arguments = {voxel_type,
+                                        voxels.data() + 1,
+                                        {d.data(), h.data(), w.data()},
+                                        grid,
+                                        {0, 1, 2},
+                                        {4, 5, 299},
+                                        1.7,
+                                        -24.3,
+                                        -100,
+                                        90.5,
+                                        12.25f,
+                                        33.3f,
+                                        whitened.data(),
+                                        saturated.data(),
+                                        range.data()};
     LAUNCH(spinect_fill(&arguments, nullptr));
     uint64_t count = 0;
     float low = INFINITY, high = -INFINITY;
@@ -57,9 +72,10 @@ void compare_fill(int voxel_type, const std::vector<T> &special) {
         }
     }
     CHECK(wrong == 0, "%d voxels of type %d", wrong, voxel_type);
-    CHECK(saturated.data()[0] == count, "%llu saturated, not %llu", static_cast<unsigned long long>(saturated.data()[0]), static_cast<unsigned long long>(count));
-    CHECK(spinect_fill_range_value(range.data()[0]) == low && spinect_fill_range_value(range.data()[1]) == high, "type %d: %g to %g", voxel_type,
-          double(low), double(high));
+    CHECK(saturated.data()[0] == count, "%llu saturated, not %llu", static_cast<unsigned long long>(saturated.data()[0]),
+          static_cast<unsigned long long>(count));
+    CHECK(spinect_fill_range_value(range.data()[0]) == low && spinect_fill_range_value(range.data()[1]) == high,
+          "type %d: %g to %g", voxel_type, double(low), double(high));
 }
 
 /// The starts of windows along an axis (method.md 3).
@@ -92,16 +108,21 @@ TEST(combining_adds_every_voxels_windows_in_their_order_whatever_the_chunks) {
     for (spinect_extent grid : {spinect_extent{11, 13, 9}, {4, 6, 6}, {3, 5, 150}, {13, 2, 7}}) {
         std::vector<int32_t> lists[3] = {starts(grid.d, 4, 3), starts(grid.h, 6, 4), starts(grid.w, 6, 4)};
         Device<int32_t> d(lists[0]), h(lists[1]), w(lists[2]);
-        int counts[3] = {int(lists[0].size()), int(lists[1].size()), int(lists[2].size())}, windows = counts[0] * counts[1] * counts[2];
+        int counts[3] = {int(lists[0].size()), int(lists[1].size()), int(lists[2].size())},
+            windows = counts[0] * counts[1] * counts[2];
         Random random(7);
         size_t per_window = size_t(spinect::voxels(window)) * classes, voxels = size_t(spinect::voxels(grid));
         std::vector<float> probabilities = random.numbers(per_window * size_t(windows), 1), sums(voxels * classes, 0.0f);
         for (int index = 0; index < windows; ++index) {
-            int start[3] = {lists[0][size_t(index / (counts[1] * counts[2]))], lists[1][size_t(index / counts[2] % counts[1])], lists[2][size_t(index % counts[2])]};
+            int start[3] = {lists[0][size_t(index / (counts[1] * counts[2]))], lists[1][size_t(index / counts[2] % counts[1])],
+                            lists[2][size_t(index % counts[2])]};
             for (size_t i = 0; i < per_window; ++i) {
                 size_t channel = i / size_t(spinect::voxels(window));
-                int k = int(i) % window.w + start[2], j = int(i) / window.w % window.h + start[1], z = int(i) / (window.w * window.h) % window.d + start[0];
-                if (spinect::within(grid, z, j, k)) sums[channel * voxels + size_t(spinect::place(grid, z, j, k))] += probabilities[size_t(index) * per_window + i];
+                int k = int(i) % window.w + start[2], j = int(i) / window.w % window.h + start[1],
+                    z = int(i) / (window.w * window.h) % window.d + start[0];
+                if (spinect::within(grid, z, j, k))
+                    sums[channel * voxels + size_t(spinect::place(grid, z, j, k))] +=
+                        probabilities[size_t(index) * per_window + i];
             }
         }
         for (int chunk : {1, 4, windows}) {
@@ -110,11 +131,19 @@ TEST(combining_adds_every_voxels_windows_in_their_order_whatever_the_chunks) {
                 int count = first + chunk < windows ? chunk : windows - first;
                 auto begin = probabilities.begin() + ptrdiff_t(size_t(first) * per_window);
                 Device<float> part(std::vector<float>(begin, begin + ptrdiff_t(size_t(count) * per_window)));
-                spinect_combine_arguments arguments = {part.data(), first, count, classes, window, grid, {d.data(), h.data(), w.data()},
-                                                       {counts[0], counts[1], counts[2]}, gathered.data()};
+                spinect_combine_arguments arguments = {part.data(),
+                                                       first,
+                                                       count,
+                                                       classes,
+                                                       window,
+                                                       grid,
+                                                       {d.data(), h.data(), w.data()},
+                                                       {counts[0], counts[1], counts[2]},
+                                                       gathered.data()};
                 LAUNCH(spinect_combine(&arguments, nullptr));
             }
-            CHECK(memcmp(gathered.data(), sums.data(), sums.size() * sizeof(float)) == 0, "%d windows at once, of %d", chunk, windows);
+            CHECK(memcmp(gathered.data(), sums.data(), sums.size() * sizeof(float)) == 0, "%d windows at once, of %d", chunk,
+                  windows);
         }
     }
 }
@@ -123,7 +152,8 @@ TEST(combining_leaves_alone_what_no_window_covers) {
     // The windows of a region: a start along D and H that is not the first, a gap along W.
     Device<int32_t> d(std::vector<int32_t>{3}), h(std::vector<int32_t>{1}), w(std::vector<int32_t>{0, 5});
     Device<float> probabilities(std::vector<float>(2 * 2 * 8, 0.5f)), sums(2 * 6 * 4 * 8, 0);
-    spinect_combine_arguments arguments = {probabilities.data(), 0, 2, 2, {2, 2, 2}, {6, 4, 8}, {d.data(), h.data(), w.data()}, {1, 1, 2}, sums.data()};
+    spinect_combine_arguments arguments = {probabilities.data(),           0,         2,          2, {2, 2, 2}, {6, 4, 8},
+                                           {d.data(), h.data(), w.data()}, {1, 1, 2}, sums.data()};
     for (size_t i = 0; i < sums.size(); ++i) sums.data()[i] = -1;
     LAUNCH(spinect_combine(&arguments, nullptr));
     int wrong = 0;
@@ -146,7 +176,8 @@ TEST(the_largest_sum_wins_and_the_lowest_channel_of_equals) {
     Device<uint8_t> channels(voxels, 0x77);
     Device<float> confidence(voxels);
     Device<uint32_t> invalid(std::vector<uint32_t>{0});
-    spinect_winners_arguments arguments = {sums.data(), classes, grid, first, last, channels.data(), confidence.data(), invalid.data()};
+    spinect_winners_arguments arguments = {sums.data(),     classes,           grid,          first, last,
+                                           channels.data(), confidence.data(), invalid.data()};
     LAUNCH(spinect_winners(&arguments, nullptr));
     int wrong = 0;
     for (size_t v = 0; v < voxels; ++v) {

@@ -16,12 +16,14 @@ TEST(floats_round_to_the_nearest_half_and_ties_to_even) {
     // Between neighbors of equal sign: below the middle down, above it up, the middle to the even one.
     for (uint32_t bits = 0; bits < 0x7bff; ++bits) {
         float below = float_of(uint16_t(bits)), above = float_of(uint16_t(bits + 1)), middle = (below + above) / 2;
-        CHECK(half_of(nextafterf(middle, 0)) == bits && half_of(nextafterf(middle, INFINITY)) == bits + 1, "near %g", double(middle));
+        CHECK(half_of(nextafterf(middle, 0)) == bits && half_of(nextafterf(middle, INFINITY)) == bits + 1, "near %g",
+              double(middle));
         CHECK(half_of(middle) == (bits % 2 == 0 ? bits : bits + 1), "the middle %g", double(middle));
         CHECK(half_of(-middle) == (half_of(middle) | 0x8000), "minus %g", double(middle));
     }
     CHECK(half_of(65519.996f) == 0x7bff, "the largest");
-    for (float none : {65520.0f, -65520.0f, 1e30f, INFINITY, -INFINITY, NAN}) CHECK((half_of(none) & 0x7fff) > 0x7c00, "no half for %g", double(none));
+    for (float none : {65520.0f, -65520.0f, 1e30f, INFINITY, -INFINITY, NAN})
+        CHECK((half_of(none) & 0x7fff) > 0x7c00, "no half for %g", double(none));
     CHECK(half_of(1e-10f) == 0 && half_of(-1e-10f) == 0x8000, "the smallest");
 }
 

@@ -15,8 +15,11 @@ struct Plain {
     spinect_extent shape;
     std::vector<double> values;
 
-    Plain(int channels, spinect_extent shape) : channels(channels), shape(shape), values(size_t(channels * spinect::voxels(shape))) {}
-    double &at(int channel, int d, int h, int w) { return values[size_t(channel * spinect::voxels(shape) + spinect::place(shape, d, h, w))]; }
+    Plain(int channels, spinect_extent shape)
+        : channels(channels), shape(shape), values(size_t(channels * spinect::voxels(shape))) {}
+    double &at(int channel, int d, int h, int w) {
+        return values[size_t(channel * spinect::voxels(shape) + spinect::place(shape, d, h, w))];
+    }
     double padded_at(int channel, int d, int h, int w) { return spinect::within(shape, d, h, w) ? at(channel, d, h, w) : 0; }
 };
 
@@ -47,7 +50,8 @@ Plain convolved(Plain &input, Plain *second, const Layer &layer, int outputs) {
             for (int i = 0; i < inputs; ++i) {
                 Plain &source = i < input.channels ? input : *second;
                 for (int tap = 0; tap < 27; ++tap) {
-                    sum += source.padded_at(i < input.channels ? i : i - input.channels, d + tap / 9 - 1, h + tap / 3 % 3 - 1, w + tap % 3 - 1) *
+                    sum += source.padded_at(i < input.channels ? i : i - input.channels, d + tap / 9 - 1, h + tap / 3 % 3 - 1,
+                                            w + tap % 3 - 1) *
                            layer.weight[size_t((o * inputs + i) * 27 + tap)];
                 }
             }
@@ -75,7 +79,8 @@ Plain upsampled(Plain &input, const Layer &layer, int outputs) {
         for (int o = 0; o < outputs; ++o) {
             double sum = layer.bias[size_t(o)];
             for (int i = 0; i < input.channels; ++i) {
-                sum += input.at(i, d / 2, h / 2, w / 2) * layer.weight[size_t((i * outputs + o) * 8 + d % 2 * 4 + h % 2 * 2 + w % 2)];
+                sum += input.at(i, d / 2, h / 2, w / 2) *
+                       layer.weight[size_t((i * outputs + o) * 8 + d % 2 * 4 + h % 2 * 2 + w % 2)];
             }
             output.at(o, d, h, w) = sum;
         }
@@ -91,7 +96,8 @@ struct Network {
     std::vector<std::vector<Layer>> encoder, decoder;
     std::vector<Layer> upsample, head;
 
-    Network(std::vector<int> channels, spinect_extent window, int classes, uint64_t seed) : channels(channels), window(window), classes(classes) {
+    Network(std::vector<int> channels, spinect_extent window, int classes, uint64_t seed)
+        : channels(channels), window(window), classes(classes) {
         Random random(seed);
         for (size_t level = 0; level < channels.size(); ++level) {
             int inputs = level ? channels[level - 1] : 1, outputs = channels[level];
@@ -124,7 +130,8 @@ struct Network {
             double largest = -INFINITY, sum = 0;
             for (int k = 0; k < classes; ++k) {
                 double score = head[0].bias[size_t(k)];
-                for (int i = 0; i < channels[0]; ++i) score += current.at(i, d, h, w) * head[0].weight[size_t(k * channels[0] + i)];
+                for (int i = 0; i < channels[0]; ++i)
+                    score += current.at(i, d, h, w) * head[0].weight[size_t(k * channels[0] + i)];
                 probabilities.at(k, d, h, w) = score;
                 largest = fmax(largest, score);
             }
@@ -151,15 +158,17 @@ struct OnDevice {
         spinect_convolution_pack(precision, first.channels, second_channels, outputs, layer.weight.data(), packed.data());
         Device<float> bias(padded_bias(layer.bias));
         auto output = map(level);
-        spinect_convolution_arguments arguments = {precision, windows, output->shape, first.channels, second_channels, outputs, first.data(),
-                                                   second ? second->data() : nullptr, packed.data(), bias.data(), output->data(),
-                                                   pooled ? pooled->data() : nullptr};
+        spinect_convolution_arguments arguments = {
+            precision,       windows,     output->shape,  first.channels,
+            second_channels, outputs,     first.data(),   second ? second->data() : nullptr,
+            packed.data(),   bias.data(), output->data(), pooled ? pooled->data() : nullptr};
         LAUNCH(spinect_convolution(&arguments, nullptr));
         return output;
     }
 
     /// Probabilities, [window][class][D][H][W].
-    std::vector<float> run(const Device<float> &whitened, spinect_extent grid, float outside, const Device<int32_t> &starts) const {
+    std::vector<float> run(const Device<float> &whitened, spinect_extent grid, float outside,
+                           const Device<int32_t> &starts) const {
         std::vector<std::unique_ptr<Map>> skips;
         std::unique_ptr<Map> current;
         for (size_t level = 0; level < network.channels.size(); ++level) {
@@ -170,14 +179,16 @@ struct OnDevice {
                 spinect_stem_pack(precision, network.channels[0], layer.weight.data(), packed.data());
                 Device<float> bias(padded_bias(layer.bias));
                 first = map(0);
-                spinect_stem_arguments arguments = {precision, whitened.data(), grid, outside, starts.data(), windows, network.window,
-                                                    network.channels[0], packed.data(), bias.data(), first->data()};
+                spinect_stem_arguments arguments = {precision,     whitened.data(), grid,           outside,
+                                                    starts.data(), windows,         network.window, network.channels[0],
+                                                    packed.data(), bias.data(),     first->data()};
                 LAUNCH(spinect_stem(&arguments, nullptr));
             } else {
                 first = convolution(*current, nullptr, layer, level, nullptr);
             }
             bool last = level + 1 == network.channels.size();
-            auto below = last ? nullptr : std::make_unique<Map>(precision, windows, network.shape(level + 1), network.channels[level]);
+            auto below =
+                last ? nullptr : std::make_unique<Map>(precision, windows, network.shape(level + 1), network.channels[level]);
             skips.push_back(convolution(*first, nullptr, network.encoder[level][1], level, below.get()));
             current = std::move(below);
         }
@@ -189,7 +200,8 @@ struct OnDevice {
             spinect_upsample_pack(precision, inputs, outputs, layer.weight.data(), packed.data());
             Device<float> bias(padded_bias(layer.bias));
             auto up = map(level);
-            spinect_upsample_arguments arguments = {precision, windows, current->shape, inputs, outputs, current->data(), packed.data(), bias.data(), up->data()};
+            spinect_upsample_arguments arguments = {precision,       windows,       current->shape, inputs,    outputs,
+                                                    current->data(), packed.data(), bias.data(),    up->data()};
             LAUNCH(spinect_upsample(&arguments, nullptr));
             auto first = convolution(*skips[level], up.get(), network.decoder[level][0], level, nullptr);
             current = convolution(*first, nullptr, network.decoder[level][1], level, nullptr);
@@ -201,7 +213,9 @@ struct OnDevice {
         }
         Device<float> weights(weight), bias(network.head[0].bias);
         Device<float> probabilities(size_t(windows * network.classes * spinect::voxels(network.window)));
-        spinect_head_arguments arguments = {precision, windows, network.window, inputs, network.classes, current->data(), weights.data(), bias.data(), probabilities.data()};
+        spinect_head_arguments arguments = {precision,      windows,         network.window,
+                                            inputs,         network.classes, current->data(),
+                                            weights.data(), bias.data(),     probabilities.data()};
         LAUNCH(spinect_head(&arguments, nullptr));
         return probabilities.values();
     }
@@ -233,7 +247,8 @@ void compare_network(const Network &network, spinect_extent grid, std::vector<in
             spread = fmax(spread, fabs(got[i] - 1.0 / network.classes));
         }
         double bound = precision == SPINECT_F16 ? 5e-3 : 1e-4;
-        printf("       %s: largest error of a probability %.1e, of at most %.0e\n", precision == SPINECT_F16 ? "f16" : "f32", largest, bound);
+        printf("       %s: largest error of a probability %.1e, of at most %.0e\n", precision == SPINECT_F16 ? "f16" : "f32",
+               largest, bound);
         CHECK(largest <= bound, "%g", largest);
         CHECK(spread > 0.05, "probabilities that are all alike show nothing");
         std::vector<float> again = OnDevice{network, precision, windows}.run(whitened, grid, outside, places);

@@ -6,7 +6,8 @@ using namespace test;
 
 namespace {
 
-void compare_stem(spinect_precision precision, spinect_extent grid, spinect_extent window, std::vector<int32_t> starts, int outputs, bool pooled) {
+void compare_stem(spinect_precision precision, spinect_extent grid, spinect_extent window, std::vector<int32_t> starts,
+                  int outputs, bool pooled) {
     Random random{uint64_t(outputs)};
     int windows = int(starts.size() / 3);
     Device<float> whitened(random.numbers(size_t(spinect::voxels(grid)), 2));
@@ -19,8 +20,8 @@ void compare_stem(spinect_precision precision, spinect_extent grid, spinect_exte
     spinect_extent half = {window.d / 2, window.h / 2, window.w / 2};
     Map maxima(precision, pooled ? windows : 0, half, outputs);
     const float outside = -3.25f;
-    spinect_stem_arguments arguments = {precision, whitened.data(), grid, outside, places.data(), windows, window, outputs, packed.data(),
-                                        biases.data(), output.data()};
+    spinect_stem_arguments arguments = {precision, whitened.data(), grid,          outside,       places.data(), windows,
+                                        window,    outputs,         packed.data(), biases.data(), output.data()};
     LAUNCH(spinect_stem(&arguments, nullptr));
     spinect_pool_arguments maxima_of = {precision, windows, window, outputs, output.data(), maxima.data()};
     bool even = window.d % 2 == 0 && window.h % 2 == 0 && window.w % 2 == 0;
@@ -39,12 +40,14 @@ void compare_stem(spinect_precision precision, spinect_extent grid, spinect_exte
             for (int channel = 0; channel < spinect::padded(outputs); ++channel) {
                 double sum = channel < outputs ? double(bias[size_t(channel)]) : 0;
                 for (int tap = 0; channel < outputs && tap < 27; ++tap) {
-                    sum += double(input(index, d + tap / 9 - 1, h + tap / 3 % 3 - 1, w + tap % 3 - 1)) * weight[size_t(channel * 27 + tap)];
+                    sum += double(input(index, d + tap / 9 - 1, h + tap / 3 % 3 - 1, w + tap % 3 - 1)) *
+                           weight[size_t(channel * 27 + tap)];
                 }
                 wrong += !near(precision, output.at(index, d, h, w, channel), sum > 0 ? sum : 0);
                 if (pooled && d % 2 == 0 && h % 2 == 0 && w % 2 == 0) {
                     float largest = 0;
-                    for (int i = 0; i < 8; ++i) largest = fmaxf(largest, output.at(index, d + i / 4, h + i / 2 % 2, w + i % 2, channel));
+                    for (int i = 0; i < 8; ++i)
+                        largest = fmaxf(largest, output.at(index, d + i / 4, h + i / 2 % 2, w + i % 2, channel));
                     wrong += maxima.at(index, d / 2, h / 2, w / 2, channel) != largest;
                 }
             }
@@ -59,11 +62,13 @@ void compare_upsample(spinect_precision precision, int windows, spinect_extent s
     input.fill(random);
     spinect_extent twice = {shape.d * 2, shape.h * 2, shape.w * 2};
     Map output(precision, windows, twice, outputs);
-    std::vector<float> weight = random.numbers(size_t(inputs * outputs) * 8, 1.5f / sqrtf(float(inputs))), bias = random.numbers(size_t(outputs), 0.3f);
+    std::vector<float> weight = random.numbers(size_t(inputs * outputs) * 8, 1.5f / sqrtf(float(inputs))),
+                       bias = random.numbers(size_t(outputs), 0.3f);
     Device<char> packed(spinect_upsample_bytes(precision, inputs, outputs));
     spinect_upsample_pack(precision, inputs, outputs, weight.data(), packed.data());
     Device<float> biases(padded_bias(bias));
-    spinect_upsample_arguments arguments = {precision, windows, shape, inputs, outputs, input.data(), packed.data(), biases.data(), output.data()};
+    spinect_upsample_arguments arguments = {precision,    windows,       shape,         inputs,       outputs,
+                                            input.data(), packed.data(), biases.data(), output.data()};
     LAUNCH(spinect_upsample(&arguments, nullptr));
     int wrong = 0;
     for (int window = 0; window < windows; ++window) {
@@ -73,24 +78,28 @@ void compare_upsample(spinect_precision precision, int windows, spinect_extent s
             for (int channel = 0; channel < spinect::padded(outputs); ++channel) {
                 double sum = channel < outputs ? double(bias[size_t(channel)]) : 0;
                 for (int i = 0; channel < outputs && i < inputs; ++i) {
-                    sum += double(input.at(window, d / 2, h / 2, w / 2, i)) * rounded(precision, weight[size_t((i * outputs + channel) * 8 + corner)]);
+                    sum += double(input.at(window, d / 2, h / 2, w / 2, i)) *
+                           rounded(precision, weight[size_t((i * outputs + channel) * 8 + corner)]);
                 }
                 wrong += !near(precision, output.at(window, d, h, w, channel), sum);
             }
         }
     }
-    CHECK(wrong == 0, "%d outputs of %d windows of %d x %d x %d, %d to %d channels", wrong, windows, shape.d, shape.h, shape.w, inputs, outputs);
+    CHECK(wrong == 0, "%d outputs of %d windows of %d x %d x %d, %d to %d channels", wrong, windows, shape.d, shape.h, shape.w,
+          inputs, outputs);
 }
 
 void compare_head(spinect_precision precision, int windows, spinect_extent shape, int inputs, int classes, float scale) {
     Random random{uint64_t(classes)};
     Map input(precision, windows, shape, inputs);
     input.fill(random);
-    std::vector<float> weight = random.numbers(size_t(classes * spinect::padded(inputs)), scale), bias = random.numbers(size_t(classes), 0.3f);
+    std::vector<float> weight = random.numbers(size_t(classes * spinect::padded(inputs)), scale),
+                       bias = random.numbers(size_t(classes), 0.3f);
     // What weights hold for padded inputs does not matter: those are zero.
     Device<float> weights(weight), biases(bias);
     Device<float> probabilities(size_t(windows * spinect::voxels(shape) * classes));
-    spinect_head_arguments arguments = {precision, windows, shape, inputs, classes, input.data(), weights.data(), biases.data(), probabilities.data()};
+    spinect_head_arguments arguments = {
+        precision, windows, shape, inputs, classes, input.data(), weights.data(), biases.data(), probabilities.data()};
     LAUNCH(spinect_head(&arguments, nullptr));
     int wrong = 0;
     int64_t voxels = spinect::voxels(shape);
@@ -99,7 +108,8 @@ void compare_head(spinect_precision precision, int windows, spinect_extent shape
         double largest = -INFINITY, sum = 0;
         for (int k = 0; k < classes; ++k) {
             double score = bias[size_t(k)];
-            for (int i = 0; i < inputs; ++i) score += double(input.get(size_t(voxel), i)) * weight[size_t(k * spinect::padded(inputs) + i)];
+            for (int i = 0; i < inputs; ++i)
+                score += double(input.get(size_t(voxel), i)) * weight[size_t(k * spinect::padded(inputs) + i)];
             scores[size_t(k)] = score;
             largest = fmax(largest, score);
         }
@@ -157,7 +167,8 @@ TEST(a_score_that_is_no_number_makes_every_probability_none) {
         input.set(0, 3, NAN);
         Device<float> weight(std::vector<float>(size_t(classes) * 16, 0.5f)), bias(std::vector<float>(size_t(classes), 0.0f));
         Device<float> probabilities(size_t(classes) * 2);
-        spinect_head_arguments arguments = {SPINECT_F16, 1, {1, 1, 2}, 16, classes, input.data(), weight.data(), bias.data(), probabilities.data()};
+        spinect_head_arguments arguments = {SPINECT_F16,   1,           {1, 1, 2},           16, classes, input.data(),
+                                            weight.data(), bias.data(), probabilities.data()};
         LAUNCH(spinect_head(&arguments, nullptr));
         for (int k = 0; k < classes; ++k) {
             CHECK(isnan(probabilities.data()[k * 2]) && !isnan(probabilities.data()[k * 2 + 1]), "class %d of %d", k, classes);

@@ -49,22 +49,22 @@ struct Registration {
     Registration(const char *name, void (*body)()) { all().push_back({name, body}); }
 };
 
-#define TEST(name)                                          \
-    static void name();                                     \
-    static test::Registration registration_of_##name(#name, name); \
+#define TEST(name)                                                                                                               \
+    static void name();                                                                                                          \
+    static test::Registration registration_of_##name(#name, name);                                                               \
     static void name()
 
 /// Failures so far.
 extern int failures;
 
-#define CHECK(condition, ...)                                    \
-    do {                                                         \
-        if (!(condition)) {                                      \
-            ++test::failures;                                    \
-            printf("%s:%d: %s: ", __FILE__, __LINE__, #condition); \
-            printf(__VA_ARGS__);                                 \
-            printf("\n");                                        \
-        }                                                        \
+#define CHECK(condition, ...)                                                                                                    \
+    do {                                                                                                                         \
+        if (!(condition)) {                                                                                                      \
+            ++test::failures;                                                                                                    \
+            printf("%s:%d: %s: ", __FILE__, __LINE__, #condition);                                                               \
+            printf(__VA_ARGS__);                                                                                                 \
+            printf("\n");                                                                                                        \
+        }                                                                                                                        \
     } while (0)
 
 /// A launch, which must succeed.
@@ -98,8 +98,9 @@ class Device {
     char *bytes;
     T *first;
 
-public:
-    explicit Device(size_t count, int fill = 0xff) : count(count), total(count * sizeof(T) + 2 * alignment), bytes(allocate(total)) {
+  public:
+    explicit Device(size_t count, int fill = 0xff)
+        : count(count), total(count * sizeof(T) + 2 * alignment), bytes(allocate(total)) {
         // As far to the end as alignment allows. Around it stands what no kernel may change.
         size_t end = reinterpret_cast<size_t>(bytes) + total - 1, begin = (end - count * sizeof(T)) / alignment * alignment;
         first = reinterpret_cast<T *>(begin);
@@ -129,15 +130,19 @@ public:
 class Map {
     Device<char> memory;
 
-public:
+  public:
     spinect_precision precision;
     int windows, channels;
     spinect_extent shape;
 
     /// Filled with what is no number.
     Map(spinect_precision precision, int windows, spinect_extent shape, int channels)
-        : memory(size_t(windows) * size_t(spinect::voxels(shape)) * size_t(spinect::padded(channels)) * (precision == SPINECT_F16 ? 2 : 4)),
-          precision(precision), windows(windows), channels(channels), shape(shape) {}
+        : memory(size_t(windows) * size_t(spinect::voxels(shape)) * size_t(spinect::padded(channels)) *
+                 (precision == SPINECT_F16 ? 2 : 4)),
+          precision(precision),
+          windows(windows),
+          channels(channels),
+          shape(shape) {}
 
     void *data() const { return memory.data(); }
     size_t bytes() const { return memory.size(); }
@@ -157,7 +162,8 @@ public:
     /// Random numbers; zeros in the padding.
     void fill(Random &random) {
         for (size_t voxel = 0; voxel < voxels(); ++voxel) {
-            for (int channel = 0; channel < spinect::padded(channels); ++channel) set(voxel, channel, channel < channels ? random.number() : 0);
+            for (int channel = 0; channel < spinect::padded(channels); ++channel)
+                set(voxel, channel, channel < channels ? random.number() : 0);
         }
     }
     /// The value at a voxel, 0 beyond the window.
