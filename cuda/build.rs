@@ -10,7 +10,7 @@ const ARCHITECTURES: [u32; 5] = [80, 86, 89, 90, 120];
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=kernels");
-    for variable in ["CUDA_HOME", "CUDA_PATH", "SPINECT_CUDA_ARCHITECTURES", "NVCC"] {
+    for variable in ["CUDA_HOME", "CUDA_PATH", "SPINECT_CUDA_ARCHITECTURES", "SPINECT_CUDA_KERNELS", "NVCC"] {
         println!("cargo::rerun-if-env-changed={variable}");
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
@@ -37,11 +37,14 @@ fn cuda_home() -> PathBuf {
 
 /// Every .cu file of the folder of kernels.
 fn sources() -> Vec<PathBuf> {
-    let entries = std::fs::read_dir("kernels").unwrap_or_else(|error| panic!("cuda/kernels: {error}"));
+    // Another folder: kernels that need no GPU, in a test.
+    let folder = env::var_os("SPINECT_CUDA_KERNELS").map_or_else(|| PathBuf::from("kernels"), PathBuf::from);
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut sources: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     sources.retain(|path| path.extension().is_some_and(|extension| extension == "cu"));
     sources.sort();
-    assert!(!sources.is_empty(), "there is no kernel (*.cu) in cuda/kernels");
+    assert!(!sources.is_empty(), "there is no kernel (*.cu) in {}", folder.display());
     sources
 }
 
@@ -55,7 +58,16 @@ fn archive(home: &Path, sources: &[PathBuf], out: &Path) {
     let newest = architectures.iter().max().copied().unwrap_or(80);
     let nvcc = env::var_os("NVCC").map_or_else(|| home.join("bin/nvcc"), PathBuf::from);
     let mut command = Command::new(&nvcc);
-    command.args(["-lib", "-O3", "-std=c++17", "--fmad=true", "--expt-relaxed-constexpr", "-Xcompiler", "-fPIC,-fvisibility=hidden"]);
+    command.args([
+        "-lib",
+        "-O3",
+        "-std=c++17",
+        "--fmad=true",
+        "--expt-relaxed-constexpr",
+        "-Xcompiler",
+        "-fPIC,-fvisibility=hidden",
+        "-Ikernels",
+    ]);
     command.args(["--threads", "0", "-Xfatbin", "-compress-all"]);
     for number in &architectures {
         command.arg(format!("-gencode=arch=compute_{number},code=sm_{number}"));

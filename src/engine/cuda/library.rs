@@ -99,15 +99,34 @@ fn open() -> Result<&'static Table> {
     // installation, or that the environment names.
     let library = unsafe { libc::dlopen(place.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL | libc::RTLD_NODELETE) };
     if library.is_null() {
-        return Err(refused(&place, reason()));
+        let error = refused(&place, reason());
+        let is_all = error.message().contains(DRIVER) || is_there(DRIVER_FILE);
+        return Err(if is_all { error } else { unavailable(format_args!("{error}; nor is the NVIDIA driver ({DRIVER})")) });
     }
     table_of(library, &place)
+}
+
+/// The driver's library.
+#[cfg(target_os = "linux")]
+const DRIVER: &str = "libcuda.so";
+/// Its file.
+#[cfg(target_os = "linux")]
+const DRIVER_FILE: &CStr = c"libcuda.so.1";
+
+/// Whether the system finds a library.
+#[cfg(target_os = "linux")]
+fn is_there(name: &CStr) -> bool {
+    // SAFETY: a NUL-terminated name; what was opened is closed.
+    unsafe {
+        let library = libc::dlopen(name.as_ptr(), libc::RTLD_LAZY | libc::RTLD_LOCAL);
+        !library.is_null() && libc::dlclose(library) == 0
+    }
 }
 
 /// The failure to load a library that is there. What is missing most often has a name that few people know.
 #[cfg(target_os = "linux")]
 fn refused(place: &Place, reason: &str) -> Error {
-    let hint = if reason.contains("libcuda.so") {
+    let hint = if reason.contains(DRIVER) {
         ": the NVIDIA driver is not installed, or not visible in this container"
     } else if reason.contains("cannot open shared object file") {
         ": the CUDA runtime libraries are not installed, or not where the system looks for libraries"
