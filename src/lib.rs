@@ -73,7 +73,8 @@
 //!
 //! # Features
 //!
-//! None is on by default, and none changes what the C ABI can do. `cli`: the program `spinect` and its
+//! None is on by default, and none changes what the C ABI can do. CUDA is none of them: its engine is a library of its own, opened
+//! where it is installed (`docs/cuda.md`). `cli`: the program `spinect` and its
 //! module. `report`: tables, charts and overlays of a test or a training; part of `cli` and `trainer`. `trainer`: the module of
 //! that name, which trains models from labeled cases. `dicom`: [`io::read_series`] reads DICOM; without it, it says that this
 //! build does not. `capi`: empty, a name that cargo-c looks for.

@@ -221,7 +221,7 @@ impl Engine {
             let text = "the network's output is not a number: its values outgrow the precision; these weights are unusable, or need f32";
             return Err(Failure::new(INVALID_MODEL, text));
         }
-        let [min, max] = counters.range.map(spinect_fill_range_value);
+        let [min, max] = counters.range.map(|bits| spinect_fill_range_value(bits));
         *outcome = Outcome { saturated: counters.saturated, min, max };
         Ok(())
     }

@@ -58,7 +58,8 @@ unsafe fn request<'a>(volume: *const spinect_volume, run: *const spinect_run) ->
 /// @param segmentation Receives the result; the caller frees it. It outlives the session and the voxels.
 /// @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE (also that of `run->cancel`), FORKED, STRUCT_SIZE,
 ///         INVALID_ARGUMENT, INVALID_GEOMETRY, BUSY (another call of this session is running), NO_MODEL,
-///         VOLUME_TOO_LARGE, CANCELLED, DEADLINE, OUT_OF_MEMORY, DEVICE_FAILED, DEVICE_OUT_OF_MEMORY, UNSUPPORTED.
+///         VOLUME_TOO_LARGE, CANCELLED, DEADLINE, OUT_OF_MEMORY, DEVICE_FAILED, DEVICE_OUT_OF_MEMORY, UNSUPPORTED,
+///         THREAD (only for a GPU, on a thread with less than 256 KiB of stack).
 /// @par Threads
 /// Any thread; one segmentation of a session at a time. `run->progress` is called on this thread.
 #[unsafe(no_mangle)]

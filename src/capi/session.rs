@@ -344,7 +344,8 @@ pub unsafe extern "C" fn spinect_session_estimate_memory(
 /// @param session The session.
 /// @param like A volume of that shape; `like->voxels` may be NULL.
 /// @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED, STRUCT_SIZE, INVALID_ARGUMENT,
-///         INVALID_GEOMETRY, BUSY, NO_MODEL, VOLUME_TOO_LARGE, OUT_OF_MEMORY, DEVICE_OUT_OF_MEMORY, UNSUPPORTED.
+///         INVALID_GEOMETRY, BUSY, NO_MODEL, VOLUME_TOO_LARGE, OUT_OF_MEMORY, DEVICE_FAILED, DEVICE_OUT_OF_MEMORY,
+///         UNSUPPORTED.
 /// @par Threads
 /// Any thread; one at a time.
 #[unsafe(no_mangle)]
