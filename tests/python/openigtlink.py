@@ -206,7 +206,8 @@ def good_clients(port, ct, truth):
             client, labels, _, _ = exchange(port, cut.astype(kind), affine, "ras", big_endian, has_nerve=False)
             client.stop()
             what = f"{kind.__name__}, {'big' if big_endian else 'little'} endian: labels {np.unique(expected).tolist()}"
-            check(len(np.unique(expected)) > 1 and np.array_equal(labels.image, expected), f"{what} as from int16")
+            # Nothing looks like bone below 128 HU.
+            check((kind is np.int8 or len(np.unique(expected)) > 1) and np.array_equal(labels.image, expected), f"{what} as from int16")
 
 
 def clearances(client, affine, nerve, name):
