@@ -161,6 +161,9 @@ pub fn of_candle(error: candle_core::Error, doing: &str) -> Failure {
         }
         cause = error.source();
     }
-    let full = error.to_string().contains(&format!("{:?}", CUresult::CUDA_ERROR_OUT_OF_MEMORY));
-    Failure::new(if full { DEVICE_OUT_OF_MEMORY } else { DEVICE_FAILED }, format_args!("{doing}: {error}"))
+    // Behind the first line is where it happened, for whoever asked for backtraces.
+    let text = error.to_string();
+    let text = text.lines().next().unwrap_or_default();
+    let full = text.contains(&format!("{:?}", CUresult::CUDA_ERROR_OUT_OF_MEMORY));
+    Failure::new(if full { DEVICE_OUT_OF_MEMORY } else { DEVICE_FAILED }, format_args!("{doing}: {text}"))
 }

@@ -66,7 +66,7 @@ static int32_t probe(int32_t device, int32_t precision, spinect_cuda_gpu *gpu, s
     memset(message.text, 'x', message.capacity);
     return SPINECT_ERROR_DEVICE_UNAVAILABLE;
   }
-  gpu->memory = (uint64_t)64 << 20;
+  gpu->memory = (uint64_t)1 << 30;
   strcpy(gpu->name, "Fake GPU");
   return SPINECT_OK;
 }

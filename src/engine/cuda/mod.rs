@@ -166,8 +166,9 @@ impl CudaEngine {
                     return Ok(());
                 }
                 Err(error) => {
-                    let smaller = table::Size { limit: size.limit / 2, ..size };
-                    let is_smaller = self.memory.on_device(&smaller)? < self.memory.on_device(&size)?;
+                    let bytes = self.memory.on_device(&size)?;
+                    let smaller = table::Size { limit: bytes / 2, ..size };
+                    let is_smaller = self.memory.on_device(&smaller)? < bytes;
                     if error.kind() != ErrorKind::DeviceOutOfMemory || !is_smaller {
                         return Err(error);
                     }
