@@ -824,7 +824,8 @@ spinect_status spinect_session_estimate_memory(const spinect_session *session,
  * @param session The session.
  * @param like A volume of that shape; `like->voxels` may be NULL.
  * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE, FORKED, STRUCT_SIZE, INVALID_ARGUMENT,
- *         INVALID_GEOMETRY, BUSY, NO_MODEL, VOLUME_TOO_LARGE, OUT_OF_MEMORY, DEVICE_OUT_OF_MEMORY, UNSUPPORTED.
+ *         INVALID_GEOMETRY, BUSY, NO_MODEL, VOLUME_TOO_LARGE, OUT_OF_MEMORY, DEVICE_FAILED, DEVICE_OUT_OF_MEMORY,
+ *         UNSUPPORTED.
  * @par Threads
  * Any thread; one at a time.
  */
@@ -944,7 +945,8 @@ void spinect_cancel_free(spinect_cancel *cancel);
  * @param segmentation Receives the result; the caller frees it. It outlives the session and the voxels.
  * @return SPINECT_OK, or SPINECT_ERROR_NULL_ARGUMENT, INVALID_HANDLE (also that of `run->cancel`), FORKED, STRUCT_SIZE,
  *         INVALID_ARGUMENT, INVALID_GEOMETRY, BUSY (another call of this session is running), NO_MODEL,
- *         VOLUME_TOO_LARGE, CANCELLED, DEADLINE, OUT_OF_MEMORY, DEVICE_FAILED, DEVICE_OUT_OF_MEMORY, UNSUPPORTED.
+ *         VOLUME_TOO_LARGE, CANCELLED, DEADLINE, OUT_OF_MEMORY, DEVICE_FAILED, DEVICE_OUT_OF_MEMORY, UNSUPPORTED,
+ *         THREAD (only for a GPU, on a thread with less than 256 KiB of stack).
  * @par Threads
  * Any thread; one segmentation of a session at a time. `run->progress` is called on this thread.
  */
