@@ -99,7 +99,6 @@ impl Node {
 
     /// No more than the squared distances between a box and these, mm². Plain loops over lanes, which compilers make
     /// vectors of.
-    #[inline(always)]
     fn squared_gaps(&self, around: &Around, edges: &[[f32; 3]; 3], sheared: bool) -> [f32; WIDTH] {
         let mut squared = [0.0; WIDTH];
         for axis in 0..3 {
@@ -125,7 +124,6 @@ impl Node {
     }
 
     /// Adds the share that the later axes of the grid have in an axis of the frame.
-    #[inline(always)]
     fn shear(&self, axis: usize, edges: &[[f32; 3]; 3], low: &mut [f32; WIDTH], high: &mut [f32; WIDTH]) {
         for (other, edge) in edges.iter().enumerate().skip(axis + 1) {
             let by = edge[axis];
@@ -174,26 +172,8 @@ impl Tree {
         node
     }
 
-    /// The face with the smallest value below `limit`, and that value. Where the processor has AVX2, the same operations are
-    /// compiled for it: eight boxes are then one vector, and the bits are the same.
+    /// The face with the smallest value below `limit`, and that value.
     pub(super) fn smallest(&self, frame: &Frame, probe: &impl Probe, limit: f64) -> Option<(f64, Face)> {
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has AVX2.
-            return unsafe { self.search_avx2(frame, probe, limit) };
-        }
-        self.search(frame, probe, limit)
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn search_avx2(&self, frame: &Frame, probe: &impl Probe, limit: f64) -> Option<(f64, Face)> {
-        self.search(frame, probe, limit)
-    }
-
-    // Compiled anew into each of its callers.
-    #[inline(always)]
-    fn search(&self, frame: &Frame, probe: &impl Probe, limit: f64) -> Option<(f64, Face)> {
         // Nodes that are still to be looked at, the nearest on top: its bound, its level, its place there.
         let mut stack = [(0.0, 0u32, 0u32); MOST_LEVELS * WIDTH];
         let (mut height, mut best, mut limit) = (0, None, limit);
