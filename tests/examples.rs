@@ -299,7 +299,7 @@ fn the_cmake_project_builds_and_its_tests_pass() {
         succeeds(&mut configure);
         succeeds(Command::new("cmake").arg("--build").arg(&build));
         let tests = succeeds(Command::new("ctest").arg("--output-on-failure").current_dir(&build));
-        assert!(tests.contains("100% tests passed, 0 tests failed out of 6"), "{tests}");
+        assert!(tests.contains("100% tests passed, 0 tests failed out of 7"), "{tests}");
     }
 }
 
